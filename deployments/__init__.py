@@ -1,0 +1,1 @@
+"""How Watchkeeper is run: the command line, the warm worker, `up`, deployments and schedules."""

@@ -1,0 +1,22 @@
+"""The installation's database for one command: the running one, or started for as long as it takes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+from storage import database as database_room
+from storage import migrate
+from storage.database import Database
+from storage.embedded import running
+from storage.settings import Settings
+
+
+@contextmanager
+def installed_database(settings: Settings) -> Iterator[Database]:
+    """The migrated database. The embedded server is started where it does not run already."""
+    with nullcontext() if settings.database_url else running(settings.home):
+        opened = Database(database_room.default_url(settings), pool_size=2)
+        try:
+            migrate.upgrade(opened)
+            yield opened
+        finally:
+            opened.dispose()

@@ -1,0 +1,58 @@
+"""`watchkeeper up`: the whole stack on this machine, until it is told to stop."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deployments.stack import Choice, Stack, StackError, plan
+from deployments.supervisor import Supervisor
+from storage.settings import Settings
+from webhook_app.access import is_loopback
+
+
+def run(settings: Settings, choice: Choice, say: Callable[[str], None]) -> None:
+    """Start the parts and keep them up. Raises StackError, PartFailed."""
+    _check_exposure(settings, choice)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with _only_one(settings.home):
+        stack = plan(settings, choice, os.environ)
+        for note in stack.notes:
+            say(note)
+        supervisor = Supervisor(stack.parts, say=say)
+        supervisor.install_signal_handlers()
+        supervisor.start()
+        try:
+            _announce(stack, choice, say)
+            supervisor.watch()
+        finally:
+            supervisor.stop()
+    say("stopped")
+
+
+def _announce(stack: Stack, choice: Choice, say: Callable[[str], None]) -> None:
+    if choice.web:
+        say(f"receiver: {stack.settings.web_url}/alerts/webhook/")
+    say(f"Prefect UI: {stack.prefect_ui_url}")
+    if stack.prefect_auth and not stack.settings.prefect_api_url:
+        say(f"  its password is in {stack.settings.home / 'prefect-auth'}")
+    say(f"logs: {stack.settings.home / 'logs'}; stop with Ctrl-C")
+
+
+def _check_exposure(settings: Settings, choice: Choice) -> None:
+    if choice.web and not is_loopback(settings.host) and not settings.webhook_token:
+        raise StackError(
+            f"--host {settings.host} is reachable from elsewhere: set WATCHKEEPER_WEBHOOK_TOKEN first, "
+            "and have the senders send it as `Authorization: Bearer …`"
+        )
+
+
+@contextmanager
+def _only_one(home: Path) -> Iterator[None]:
+    with (home / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StackError(f"watchkeeper runs already with its data in {home}") from None
+        yield

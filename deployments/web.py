@@ -1,0 +1,78 @@
+"""The receiver's process: the Flask app on waitress.
+
+Waitress reads requests before a thread sees them, so a slow client holds a file descriptor and nothing more.
+"""
+
+import json
+import resource
+import signal
+from typing import Any
+
+import waitress
+from waitress.channel import HTTPChannel
+from waitress.task import ErrorTask
+
+from deployments import logs
+from storage import settings
+from webhook_app.app import create_app
+
+THREADS = 16
+# A client that sends nothing for so long is cut off.
+IDLE_SECONDS = 20
+MAX_CONNECTIONS = 2000
+SPARE_DESCRIPTORS = 100
+
+
+class JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
+    """What waitress itself refuses (a body over the limit, a malformed request) in our form of an error."""
+
+    def execute(self) -> None:
+        """See ErrorTask.execute."""
+        error = self.request.error
+        body = json.dumps({"status": "error", "error": error.reason}).encode() + b"\n"
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        self.response_headers.append(("Connection", "close"))
+        self.close_on_finish = True
+        self.content_length = len(body)
+        self.write(body)
+
+
+class JsonErrorChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
+    """A connection whose refusals are JSON."""
+
+    error_task_class = JsonErrorTask
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT; the requests that are being answered are answered."""
+    logs.set_up()
+    current = settings.load()
+    app = create_app(current)
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    server: Any = waitress.create_server(
+        app,
+        host=current.host,
+        port=current.port,
+        threads=THREADS,
+        connection_limit=min(MAX_CONNECTIONS, max(descriptors - SPARE_DESCRIPTORS, 50)),
+        channel_timeout=IDLE_SECONDS,
+        cleanup_interval=5,
+        max_request_body_size=current.max_body_bytes,
+        asyncore_use_poll=True,
+        backlog=1024,
+        ident="watchkeeper",
+    )
+    server.channel_class = JsonErrorChannel
+
+    def stop(_signal: int, _frame: object) -> None:
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    server.run()
+    app.extensions["watchkeeper"].acceptor.close()
+
+
+if __name__ == "__main__":
+    main()

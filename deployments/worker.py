@@ -1,0 +1,43 @@
+"""The warm worker's process."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+from deployments import logs
+from deployments.ready import READY_FILE
+from deployments.worker_type import WORK_POOL, WarmWorker
+
+
+async def serve() -> None:
+    """Work until SIGTERM or SIGINT, then finish the runs in flight."""
+    worker = WarmWorker(work_pool_name=WORK_POOL, name=f"warm-{os.getpid()}")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    polling = asyncio.create_task(worker.start(printer=lambda _: None))
+    stopping = asyncio.create_task(stop.wait())
+    if READY_FILE in os.environ:
+        while not worker.run_loop.is_started and not polling.done():
+            await asyncio.sleep(0.05)
+        Path(os.environ[READY_FILE]).write_text(str(os.getpid()))
+    await asyncio.wait([polling, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if polling.done():
+        polling.result()
+        return
+    # While Prefect still answers, so that the runs in flight can report their end.
+    await asyncio.to_thread(worker.run_loop.drain, worker.drain_seconds)
+    polling.cancel()
+    await asyncio.gather(polling, return_exceptions=True)
+
+
+def main() -> None:
+    """Run the worker's process."""
+    logs.set_up()
+    asyncio.run(serve())
+
+
+if __name__ == "__main__":
+    main()

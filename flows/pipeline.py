@@ -1,0 +1,144 @@
+"""From a definition's name to a Prefect flow: nodes as tasks, the outcome as the flow's state."""
+
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import anyio.to_thread
+from prefect import Flow, flow, get_client
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import FlowRunContext
+from prefect.states import Cancelled, Completed, Failed
+from prefect.tasks import Task
+
+from flows.definition import Node
+from flows.execution import Outcome, execute
+from flows.intake import run_for_flow, skip_late_run
+from flows.nodes import NODE_TYPES
+from flows.report import markdown_report, tags_of
+from storage import database, runs, settings
+from storage.vocabulary import RunStatus, RunVia
+from tasks.attempt import NodeOrder, StageKind
+from tasks.errors import is_retryable
+
+PipelineFlow = Flow[..., Coroutine[Any, Any, State[Any]]]
+
+
+def build_flow(name: str, description: str = "") -> PipelineFlow:
+    """The flow of a pipeline. Its definition is looked up when it runs, so that a new version needs no restart."""
+
+    async def run_pipeline(
+        run_id: str | None = None,
+        payload: Any = None,
+        source: str = "",
+        environment: str = "",
+        trace_id: str = "",
+    ) -> State[Any]:
+        flow_run = _flow_run()
+        if run_id is None:
+            run_id = await anyio.to_thread.run_sync(
+                lambda: run_for_flow(
+                    pipeline=name,
+                    flow_run_id=str(flow_run.id),
+                    payload=payload,
+                    source=source,
+                    environment=environment,
+                    trace_id=trace_id or str(uuid4()),
+                )
+            )
+            await _tag(run_id)
+        if _is_late(flow_run):
+            return await anyio.to_thread.run_sync(_completed_late, run_id)
+        outcome = await execute(
+            run_id, kinds=_kind, call_node=_call_node, via=RunVia.PREFECT, flow_run_id=str(flow_run.id)
+        )
+        await _report(run_id)
+        return _state(outcome)
+
+    run_pipeline.__doc__ = description or f"The pipeline {name}."
+    made: PipelineFlow = flow(name=name, persist_result=False, validate_parameters=False)(run_pipeline)
+    return made
+
+
+def _flow_run() -> Any:
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise RuntimeError("a pipeline runs inside a Prefect flow run")
+    return context.flow_run
+
+
+def _kind(node: Node) -> StageKind[Any]:
+    return NODE_TYPES[node.type].kind
+
+
+async def _call_node(node: Node, order: NodeOrder) -> dict[str, Any]:
+    retries = order.max_attempts - 1
+    task = NODE_TYPES[node.type].task.with_options(
+        name=node.id,
+        retries=retries,
+        retry_delay_seconds=_delays(retries),
+        retry_condition_fn=_may_retry,
+        timeout_seconds=node.timeout_seconds,
+    )
+    output: dict[str, Any] = await task(order)
+    return output
+
+
+def _delays(retries: int) -> list[float]:
+    factor = settings.load().backoff_factor
+    return [factor ** (attempt + 1) for attempt in range(retries)]
+
+
+async def _may_retry(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -> bool:
+    try:
+        await state.aresult()
+    except Exception as error:  # noqa: BLE001  (whatever the node raised is what is judged)
+        return is_retryable(error)
+    return False
+
+
+def _is_late(flow_run: Any) -> bool:
+    """Whether a scheduled run missed its time by more than an interval: after an outage all of them fire."""
+    if not flow_run.auto_scheduled or flow_run.expected_start_time is None:
+        return False
+    interval = timedelta(seconds=settings.load().monitor_interval_seconds)
+    return bool(datetime.now(UTC) - flow_run.expected_start_time > interval)
+
+
+def _completed_late(run_id: str) -> State[Any]:
+    skip_late_run(run_id)
+    return Completed(name="Skipped", message="SKIPPED: due longer ago than one interval")
+
+
+async def _tag(run_id: str) -> None:
+    """Tag a flow run that the relay did not make, as the relay would have."""
+    flow_run = _flow_run()
+    tags = await anyio.to_thread.run_sync(_tags, run_id)
+    async with get_client() as client:
+        await client.update_flow_run(flow_run.id, tags={*flow_run.tags, *tags})
+
+
+def _tags(run_id: str) -> list[str]:
+    with database.get().read() as session:
+        run = runs.find_run(session, run_id)
+        return tags_of(run) if run else []
+
+
+async def _report(run_id: str) -> None:
+    report = await anyio.to_thread.run_sync(_render_report, run_id)
+    await acreate_markdown_artifact(markdown=report, key="what-happened", description=f"Run {run_id}")
+
+
+def _render_report(run_id: str) -> str:
+    with database.get().read() as session:
+        return markdown_report(session, run_id)
+
+
+def _state(outcome: Outcome) -> State[Any]:
+    if outcome.is_cancelled:
+        return Cancelled(message=outcome.message)
+    if outcome.status is RunStatus.FAILED:
+        return Failed(message=outcome.message)
+    return Completed(message=outcome.message)

@@ -1,0 +1,130 @@
+"""The relay's dealings with Prefect's server: whether it is there, and the flow run of a run."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound, PrefectException
+from prefect.states import Pending
+
+log = logging.getLogger("watchkeeper.relay")
+
+CALL_SECONDS = 5.0
+PROBE_SECONDS = 2.0
+
+
+class PrefectAwayError(Exception):
+    """Prefect's server did not answer as it should."""
+
+
+@dataclass(frozen=True)
+class FlowRunOrder:
+    """A run that needs its flow run."""
+
+    run_id: str
+    pipeline: str
+    flow_run_id: str | None
+    tags: Sequence[str]
+
+
+class PrefectLink:
+    """`register` makes the work pool and the deployments, returning deployment ids by pipeline name."""
+
+    def __init__(
+        self,
+        *,
+        api_url: str,
+        headers: dict[str, str],
+        register: Callable[[PrefectClient], Awaitable[dict[str, UUID]]],
+    ) -> None:
+        self._health_url = f"{api_url.rstrip('/')}/health"
+        self._headers = headers
+        self._register = register
+        self._deployments: dict[str, UUID] = {}
+        # Reached or not, and answering orders or not, are told apart: a server whose database is gone
+        # may still say that it is healthy.
+        self._unreached_since: float | None = time.monotonic()
+        self._failing_since: float | None = None
+
+    def away_seconds(self) -> float:
+        """For how long the server has been of no use; 0 while it works."""
+        now = time.monotonic()
+        return max(
+            (now - since for since in (self._unreached_since, self._failing_since) if since), default=0.0
+        )
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether the last probe got an answer."""
+        return self._unreached_since is None
+
+    async def probe(self, client: httpx.AsyncClient) -> None:
+        """Ask the server whether it is there, and note the answer."""
+        try:
+            response = await client.get(self._health_url, headers=self._headers, timeout=PROBE_SECONDS)
+            is_there = response.status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            is_there = False
+        if is_there:
+            if self._unreached_since is not None:
+                log.info("prefect server reached")
+            self._unreached_since = None
+        elif self._unreached_since is None:
+            log.warning("prefect server away")
+            self._unreached_since = time.monotonic()
+
+    async def flow_run_for(self, order: FlowRunOrder) -> FlowRun:
+        """The run's flow run, pending and about to be executed here; made if there is none.
+
+        Raises PrefectAwayError.
+        """
+        try:
+            async with asyncio.timeout(CALL_SECONDS), get_client() as client:
+                flow_run = await self._find(client, order) or await self._create(client, order)
+                if not (flow_run.state and flow_run.state.is_pending()):
+                    await client.set_flow_run_state(flow_run.id, Pending(), force=True)
+                    flow_run = await client.read_flow_run(flow_run.id)
+        except (httpx.HTTPError, PrefectException, TimeoutError, OSError) as error:
+            self._failing_since = self._failing_since or time.monotonic()
+            raise PrefectAwayError(type(error).__name__) from error
+        self._failing_since = None
+        return flow_run
+
+    async def deployments(self, client: PrefectClient, *, again: bool = False) -> dict[str, UUID]:
+        """Deployment ids by pipeline name; registered on first use, or `again` when they have vanished."""
+        if again or not self._deployments:
+            self._deployments = await self._register(client)
+        return self._deployments
+
+    async def _find(self, client: PrefectClient, order: FlowRunOrder) -> FlowRun | None:
+        if order.flow_run_id is None:
+            return None
+        try:
+            return await client.read_flow_run(UUID(order.flow_run_id))
+        except ObjectNotFound:
+            return None  # Prefect's database was wiped or vacuumed; ours is the truth
+
+    async def _create(self, client: PrefectClient, order: FlowRunOrder) -> FlowRun:
+        try:
+            return await self._create_once(client, order, await self.deployments(client))
+        except (ObjectNotFound, KeyError):
+            return await self._create_once(client, order, await self.deployments(client, again=True))
+
+    @staticmethod
+    async def _create_once(
+        client: PrefectClient, order: FlowRunOrder, deployments: dict[str, UUID]
+    ) -> FlowRun:
+        return await client.create_flow_run_from_deployment(
+            deployments[order.pipeline],
+            parameters={"run_id": order.run_id},
+            # Pending, not Scheduled: this worker runs it itself, no other is to pick it up.
+            state=Pending(),
+            idempotency_key=order.run_id,
+            tags=order.tags,
+        )

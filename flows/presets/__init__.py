@@ -1,0 +1,17 @@
+"""The definitions we ship, as JSON files beside this one."""
+
+import json
+from functools import cache
+from importlib.resources import files
+
+from flows.definition import Definition, read_definition
+
+PRESETS = ("local-monitor", "local-smart", "direct", "health-checked", "ai-analyzed", "full")
+
+
+@cache
+def preset(name: str) -> Definition:
+    """One preset, checked. Raises KeyError for an unknown name."""
+    if name not in PRESETS:
+        raise KeyError(name)
+    return read_definition(json.loads((files(__package__) / f"{name}.json").read_text("utf-8")))

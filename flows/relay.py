@@ -1,0 +1,186 @@
+"""From the inbox to runs: claims waiting deliveries, starts their runs, and resumes what was left lying.
+
+Quiet times: one delivery, one run, at once. While all of a pipeline's places are taken, deliveries pile up
+and what has piled up becomes few runs. Several relays may work on one inbox: each claims only what it has
+free places for.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import httpx
+from sqlalchemy.exc import SQLAlchemyError
+
+from flows.executor import Executor, run_in_prefect, run_without_prefect
+from flows.library import UnknownPipelineError, find_definition
+from flows.owner import is_dead, this_process
+from flows.pipeline import PipelineFlow
+from flows.prefect_link import FlowRunOrder, PrefectAwayError, PrefectLink
+from flows.report import tags_of
+from storage import database, inbox, runs
+from storage.settings import Settings
+from storage.tables import PipelineRun
+from storage.tables.base import utc_now
+
+log = logging.getLogger("watchkeeper.relay")
+
+SWEEP_SECONDS = 2.0
+PROBE_SECONDS = 1.0
+# A run that nobody holds and that has not moved for this long was let go of by a crash.
+IDLE_SECONDS = 5.0
+MAX_EXECUTIONS = 20
+
+
+class Relay:
+    """One per worker process. All methods belong to the worker's run loop; `ring` may be called from it only."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        link: PrefectLink,
+        executor: Executor,
+        flow_of: Callable[[str], PipelineFlow],
+    ) -> None:
+        self._settings = settings
+        self._link = link
+        self._executor = executor
+        self._flow_of = flow_of
+        self._bell = asyncio.Event()
+        self._is_stopping = False
+        self._swept_at = 0.0
+
+    def ring(self) -> None:
+        """There may be something to do."""
+        self._bell.set()
+
+    def stop(self) -> None:
+        """Claim nothing more."""
+        self._is_stopping = True
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Work until stopped. The database being away is waited out."""
+        prober = asyncio.create_task(self._probe())
+        try:
+            while not self._is_stopping:
+                self._bell.clear()
+                try:
+                    await self._look()
+                except SQLAlchemyError as error:
+                    log.warning("database away", extra={"error": type(error).__name__})
+                    await asyncio.sleep(1)
+                try:
+                    async with asyncio.timeout(SWEEP_SECONDS):
+                        await self._bell.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            prober.cancel()
+
+    async def _probe(self) -> None:
+        async with httpx.AsyncClient() as client:
+            while True:
+                was_reached = self._link.is_reached
+                await self._link.probe(client)
+                if self._link.is_reached and not was_reached:
+                    self.ring()
+                await asyncio.sleep(PROBE_SECONDS)
+
+    async def _look(self) -> None:
+        is_direct = self._link.away_seconds() >= self._settings.direct_after_seconds
+        if not self._link.is_reached and not is_direct:
+            return  # deliveries are safe where they are
+        if time.monotonic() - self._swept_at >= SWEEP_SECONDS:
+            self._swept_at = time.monotonic()
+            for order in await asyncio.to_thread(self._find_left):
+                self._start(order, is_direct=is_direct)
+        waiting = await asyncio.to_thread(_count_waiting)
+        for pipeline, count in waiting.items():
+            await self._take(pipeline, count, is_direct=is_direct)
+
+    async def _take(self, pipeline: str, waiting: int, *, is_direct: bool) -> None:
+        """Spread what waits over the free places, one run for each."""
+        free = self._executor.slots.free(pipeline)
+        if free <= 0:
+            return
+        size = min(math.ceil(waiting / free), self._settings.batch_limit)
+        for _ in range(min(free, waiting)):
+            if self._is_stopping:
+                return
+            order = await asyncio.to_thread(self._claim, pipeline, size)
+            if order is None:
+                return
+            self._start(order, is_direct=is_direct)
+
+    def _claim(self, pipeline: str, size: int) -> FlowRunOrder | None:
+        with database.get().write() as session:
+            deliveries = inbox.claim(session, pipeline=pipeline, limit=size)
+            if not deliveries:
+                return None
+            try:
+                version = find_definition(session, pipeline).version
+            except UnknownPipelineError as error:
+                for delivery in deliveries:
+                    inbox.quarantine(session, delivery.id, str(error))
+                return None
+            run = runs.create_run(
+                session,
+                definition_name=pipeline,
+                definition_version=version,
+                deliveries=deliveries,
+                max_retries=self._settings.max_retries_per_stage,
+            )
+            run.lease_owner = this_process()
+            run.lease_expires_at = utc_now() + timedelta(seconds=self._settings.lease_seconds)
+            return _order(run)
+
+    def _find_left(self) -> list[FlowRunOrder]:
+        """Runs that nobody works on: their worker died, crashed, or put them down until now."""
+        with database.get().write() as session:
+            for owner in runs.find_holders(session):
+                if is_dead(owner):
+                    count = runs.expire_leases(session, owner=owner)
+                    log.warning("worker found dead", extra={"owner": owner, "runs": count})
+            found = runs.find_unheld(session, idle_before=utc_now() - timedelta(seconds=IDLE_SECONDS))
+            for run in found:
+                if run.total_attempts >= MAX_EXECUTIONS:
+                    message = f"given up after {run.total_attempts} executions that did not end"
+                    runs.fail(run, error_type="GivenUp", message=message, retryable=True)
+            return [_order(run) for run in found if run.completed_at is None]
+
+    def _start(self, order: FlowRunOrder, *, is_direct: bool) -> None:
+        if self._executor.is_running(order.run_id):
+            return
+        slot = self._executor.slots.place(order.pipeline)
+        work = run_without_prefect(order.run_id) if is_direct else self._run_in_prefect(order)
+        self._executor.spawn(order.run_id, slot, work)
+
+    async def _run_in_prefect(self, order: FlowRunOrder) -> None:
+        try:
+            flow_run = await self._link.flow_run_for(order)
+        except PrefectAwayError as error:
+            log.warning("prefect refused a run", extra={"run_id": order.run_id, "error": str(error)})
+            await asyncio.to_thread(_put_down, order.run_id, 1.0)
+            return
+        await run_in_prefect(self._flow_of(order.pipeline), flow_run)
+
+
+def _count_waiting() -> dict[str, int]:
+    with database.get().read() as session:
+        return inbox.count_waiting(session)
+
+
+def _put_down(run_id: str, delay_seconds: float) -> None:
+    with database.get().write() as session:
+        runs.put_down(session, run_id, owner=this_process(), delay_seconds=delay_seconds)
+
+
+def _order(run: PipelineRun) -> FlowRunOrder:
+    return FlowRunOrder(
+        run_id=run.run_id, pipeline=run.definition_name, flow_run_id=run.flow_run_id, tags=tags_of(run)
+    )

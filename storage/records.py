@@ -1,0 +1,247 @@
+"""Frozen records that cross rooms, and the JSON forms that stages leave behind.
+
+Where the seeds' wiki has a data object of the same name, the fields are its fields.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from storage.vocabulary import (
+    AlertStatus,
+    CheckStatus,
+    IncidentStatus,
+    NotificationReason,
+    RecommendationPriority,
+    RecommendationType,
+    Severity,
+    Stage,
+)
+
+
+class Record(BaseModel):
+    """A value that does not change once made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ParsedAlert(Record):
+    """One alert as a source's parser understood it. Times are aware UTC.
+
+    `started_at` is None where the payload names no usable time: the time of receipt then stands for it.
+    `episode` is the vendor's own id of this firing-to-resolved stretch, where it has one.
+    """
+
+    fingerprint: str
+    name: str
+    status: AlertStatus
+    started_at: datetime | None
+    severity: Severity = Severity.WARNING
+    raw_severity: str = ""
+    description: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    ended_at: datetime | None = None
+    lifecycle: str | None = None
+    episode: str | None = None
+    group_key: str | None = None
+    raw_payload: dict[str, Any] = Field(default_factory=dict)
+
+
+class AlertFault(Record):
+    """One alert of a payload that could not be read: where it stood, and why."""
+
+    place: str
+    reason: str
+
+
+class ParsedPayload(Record):
+    """What one webhook body becomes."""
+
+    source: str
+    alerts: list[ParsedAlert]
+    faults: list[AlertFault] = Field(default_factory=list)
+    version: str = ""
+    group_key: str | None = None
+    receiver: str = ""
+    external_url: str = ""
+    truncated_alerts: int = 0
+
+
+class IncidentChange(Record):
+    """Something that people should be told: an incident began to fire, or ended."""
+
+    incident_id: int
+    episode: int
+    reason: NotificationReason
+
+
+class IngestResult(Record):
+    """Output of the ingest stage over all deliveries of a run."""
+
+    stage: Stage = Stage.INGEST
+    incident_id: int | None = None
+    incident_ids: list[int] = Field(default_factory=list)
+    changes: list[IncidentChange] = Field(default_factory=list)
+    alert_fingerprint: str = ""
+    severity: Severity | None = None
+    alerts_seen: int = 0
+    alerts_created: int = 0
+    alerts_updated: int = 0
+    alerts_resolved: int = 0
+    incidents_created: int = 0
+    incidents_updated: int = 0
+    errors: list[str] = Field(default_factory=list)
+
+
+class CheckResult(Record):
+    """One checker's verdict. `metrics` are the checker's own, units in their names."""
+
+    checker_name: str
+    status: CheckStatus
+    message: str
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    error: str | None = None
+    warning_threshold: float | None = None
+    critical_threshold: float | None = None
+    duration_ms: float = 0.0
+
+
+class ChecksResult(Record):
+    """Output of the check stage (the seeds' orchestration CheckResult). `changes` is filled only where the
+    checks themselves raise alerts, in local monitoring."""
+
+    stage: Stage = Stage.CHECK
+    hostname: str
+    evidence: dict[str, Any] = Field(default_factory=dict)
+    checks: list[CheckResult] = Field(default_factory=list)
+    checks_run: int = 0
+    checks_passed: int = 0
+    checks_failed: int = 0
+    checker_output_ref: str = ""
+    incident_ids: list[int] = Field(default_factory=list)
+    changes: list[IncidentChange] = Field(default_factory=list)
+    errors: list[str] = Field(default_factory=list)
+
+
+class Recommendation(Record):
+    """One next step."""
+
+    type: RecommendationType
+    priority: RecommendationPriority
+    title: str
+    description: str
+    details: dict[str, Any] = Field(default_factory=dict)
+    actions: list[str] = Field(default_factory=list)
+    incident_id: int | None = None
+
+
+class Analysis(Record):
+    """A provider's answer about one incident."""
+
+    summary: str
+    probable_cause: str = ""
+    confidence: float | None = Field(default=None, ge=0, le=1)
+    recommendations: list[Recommendation] = Field(default_factory=list)
+    model_name: str = ""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+
+
+class IncidentAnalysis(Record):
+    """An analysis that was stored, and how it came about."""
+
+    incident_id: int | None
+    provider: str
+    fallback_used: bool
+    ai_output_ref: str
+    analysis: Analysis
+
+
+class AnalyzeResult(Record):
+    """Output of the analyze stage: one entry per incident that the run touched."""
+
+    stage: Stage = Stage.ANALYZE
+    analyses: list[IncidentAnalysis] = Field(default_factory=list)
+    fallback_used: bool = False
+    errors: list[str] = Field(default_factory=list)
+
+
+class DeliveryOutcome(Record):
+    """What became of one message to one channel."""
+
+    channel: str
+    driver: str
+    incident_id: int | None
+    reason: NotificationReason
+    status: str
+    provider_id: str = ""
+    error: str = ""
+
+
+class NotifyResult(Record):
+    """Output of the notify stage."""
+
+    stage: Stage = Stage.NOTIFY
+    deliveries: list[DeliveryOutcome] = Field(default_factory=list)
+    channels_attempted: int = 0
+    channels_succeeded: int = 0
+    channels_failed: int = 0
+    notify_output_ref: str = ""
+    errors: list[str] = Field(default_factory=list)
+
+
+class AlertView(Record):
+    """An alert as analysis and messages see it."""
+
+    id: int
+    source: str
+    fingerprint: str
+    name: str
+    status: AlertStatus
+    severity: Severity
+    description: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    started_at: datetime
+    ended_at: datetime | None
+
+
+class IncidentView(Record):
+    """An incident as analysis and messages see it.
+
+    `alerts` holds at most the first ones by severity and start; the counts are of all.
+    """
+
+    id: int
+    title: str
+    status: IncidentStatus
+    severity: Severity
+    description: str
+    episode: int
+    started_at: datetime
+    resolved_at: datetime | None
+    environment: str
+    alert_count: int
+    firing_alert_count: int
+    severity_counts: dict[str, int]
+    truncated_alerts: int
+    alerts: list[AlertView]
+
+
+class ChannelConfig(Record):
+    """A configured destination, with its secrets still as references."""
+
+    id: int
+    name: str
+    driver: str
+    config: dict[str, Any]
+
+
+class Receipt(Record):
+    """A destination's word that it has the message."""
+
+    provider_id: str = ""
+    detail: str = ""

@@ -1,0 +1,281 @@
+"""The life of a pipeline run: created, held under a lease, advanced, ended.
+
+A lease says who executes a run until when. Each new holder gets a higher fence; `check_fence` at the start
+of every write keeps out a holder that was thought dead.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import Session
+
+from storage import inbox
+from storage.tables import Delivery, PipelineRun
+from storage.tables.base import utc_now
+from storage.vocabulary import RunStatus, RunVia
+
+
+class RunNotFoundError(Exception):
+    """There is no run of that id."""
+
+
+class RunHeldError(Exception):
+    """Somebody else executes the run now."""
+
+
+class LeaseLostError(Exception):
+    """The run has a new holder; whatever this one still does must not be written."""
+
+
+@dataclass(frozen=True)
+class HeldRun:
+    """A run as its holder knows it."""
+
+    pk: int
+    run_id: str
+    fence: int
+    trace_id: str
+    source: str
+    environment: str
+    definition_name: str
+    definition_version: int
+    flow_run_id: str | None
+
+
+def create_run(
+    session: Session,
+    *,
+    definition_name: str,
+    definition_version: int,
+    deliveries: Sequence[Delivery] = (),
+    run_id: str | None = None,
+    trace_id: str = "",
+    source: str = "",
+    environment: str = "production",
+    max_retries: int = 3,
+    flow_run_id: str | None = None,
+) -> PipelineRun:
+    """A pending run, holding `deliveries`. One delivery lends the run its trace_id, source and environment."""
+    first = deliveries[0] if deliveries else None
+    sources = {delivery.source for delivery in deliveries}
+    run = PipelineRun(
+        run_id=run_id or str(uuid4()),
+        trace_id=first.trace_id if first and len(deliveries) == 1 else trace_id or str(uuid4()),
+        source=source or (sources.pop() if len(sources) == 1 else ""),
+        environment=first.environment if first else environment,
+        definition_name=definition_name,
+        definition_version=definition_version,
+        status=RunStatus.PENDING,
+        max_retries=max_retries,
+        flow_run_id=flow_run_id,
+    )
+    session.add(run)
+    session.flush()
+    inbox.attach(session, run=run, deliveries=deliveries)
+    return run
+
+
+def find_run(session: Session, run_id: str) -> PipelineRun | None:
+    """One run by its public id."""
+    return session.scalar(select(PipelineRun).where(PipelineRun.run_id == run_id))
+
+
+def lease_run(session: Session, run_id: str, *, owner: str, lease_seconds: float) -> HeldRun:
+    """Take a run for execution, or take over one whose lease ran out.
+
+    Raises RunNotFoundError, or RunHeldError while another owner's lease lasts.
+    """
+    now = utc_now()
+    changed = _update(
+        session,
+        PipelineRun.run_id == run_id,
+        _is_free(now, owner),
+        fence=PipelineRun.fence + 1,
+        lease_owner=owner,
+        lease_expires_at=now + timedelta(seconds=lease_seconds),
+    )
+    run = find_run(session, run_id)
+    if run is None:
+        raise RunNotFoundError(f"no pipeline run {run_id}")
+    if changed == 0:
+        raise RunHeldError(f"run {run_id} is executed by {run.lease_owner}")
+    session.refresh(run)
+    return HeldRun(
+        pk=run.id,
+        run_id=run.run_id,
+        fence=run.fence,
+        trace_id=run.trace_id,
+        source=run.source,
+        environment=run.environment,
+        definition_name=run.definition_name,
+        definition_version=run.definition_version,
+        flow_run_id=run.flow_run_id,
+    )
+
+
+def start(session: Session, held: HeldRun, *, via: RunVia, flow_run_id: str | None) -> None:
+    """Mark the beginning of an execution; the second and later ones are retries of the same run."""
+    run = session.get_one(PipelineRun, held.pk)
+    run.started_at = run.started_at or utc_now()
+    run.total_attempts += 1
+    run.completed_at = None
+    run.cancel_requested_at = None
+    run.via = via
+    run.flow_run_id = flow_run_id or run.flow_run_id
+    if run.total_attempts > 1:
+        run.status = RunStatus.RETRYING
+    session.flush()
+
+
+def renew_lease(session: Session, held: HeldRun, *, lease_seconds: float) -> None:
+    """Keep a run. Raises LeaseLostError when it has a new holder."""
+    expires_at = utc_now() + timedelta(seconds=lease_seconds)
+    if not _update(session, *_held(held), lease_expires_at=expires_at):
+        raise LeaseLostError(f"run {held.run_id} was taken over")
+
+
+def release_lease(session: Session, held: HeldRun) -> None:
+    """Let go of a run; without effect when it was put down or has a new holder."""
+    _update(session, *_held(held), PipelineRun.lease_owner != "", lease_owner="", lease_expires_at=None)
+
+
+def put_down(session: Session, run_id: str, *, owner: str, delay_seconds: float) -> None:
+    """Leave a run that could not be begun or is to go on later; it is found again after the delay."""
+    _update(
+        session,
+        PipelineRun.run_id == run_id,
+        PipelineRun.lease_owner == owner,
+        PipelineRun.completed_at.is_(None),
+        lease_owner="",
+        lease_expires_at=utc_now() + timedelta(seconds=delay_seconds),
+    )
+
+
+def check_fence(session: Session, *, run_pk: int, fence: int) -> PipelineRun:
+    """The run's row, locked until the transaction ends. Raises LeaseLostError when it has a new holder."""
+    run = session.scalar(
+        select(PipelineRun).where(PipelineRun.id == run_pk, PipelineRun.fence == fence).with_for_update()
+    )
+    if run is None:
+        raise LeaseLostError(f"run {run_pk} was taken over")
+    return run
+
+
+def complete(run: PipelineRun, status: RunStatus) -> None:
+    """End a run well. `status` is the last stage it reached, or SKIPPED."""
+    run.status = status
+    run.last_error_type = run.last_error_message = ""
+    run.last_error_retryable = False
+    _end(run)
+
+
+def fail(run: PipelineRun, *, error_type: str, message: str, retryable: bool) -> None:
+    """End a run as FAILED; it can be resumed."""
+    run.status = RunStatus.FAILED
+    run.last_error_type = error_type
+    run.last_error_message = message
+    run.last_error_retryable = retryable
+    _end(run)
+
+
+def _end(run: PipelineRun) -> None:
+    run.completed_at = utc_now()
+    run.lease_owner = ""
+    run.lease_expires_at = None
+    if run.started_at:
+        run.total_duration_ms = (run.completed_at - run.started_at).total_seconds() * 1000
+
+
+def request_cancel(session: Session, *, flow_run_id: str) -> bool:
+    """Ask the run of a Prefect flow run to stop at its next stage boundary. False when none is going."""
+    changed = _update(
+        session,
+        PipelineRun.flow_run_id == flow_run_id,
+        PipelineRun.completed_at.is_(None),
+        cancel_requested_at=utc_now(),
+    )
+    return bool(changed)
+
+
+def record_flow_run(session: Session, run_id: str, *, flow_run_id: str) -> None:
+    """Link a run to the Prefect flow run that was made for it."""
+    _update(session, PipelineRun.run_id == run_id, flow_run_id=flow_run_id)
+
+
+def find_unheld(session: Session, *, idle_before: datetime, limit: int = 100) -> list[PipelineRun]:
+    """Unfinished runs that nobody holds: their lease ran out, or they were not begun since `idle_before`."""
+    now = utc_now()
+    return list(
+        session.scalars(
+            select(PipelineRun)
+            .where(
+                PipelineRun.completed_at.is_(None),
+                or_(
+                    PipelineRun.lease_expires_at < now,
+                    and_(PipelineRun.lease_expires_at.is_(None), PipelineRun.updated_at < idle_before),
+                ),
+            )
+            .order_by(PipelineRun.id)
+            .limit(limit)
+        )
+    )
+
+
+def find_holders(session: Session) -> list[str]:
+    """The owners of all leases that still last."""
+    return list(
+        session.scalars(
+            select(PipelineRun.lease_owner)
+            .where(PipelineRun.completed_at.is_(None), PipelineRun.lease_expires_at >= utc_now())
+            .distinct()
+        )
+    )
+
+
+def expire_leases(session: Session, *, owner: str) -> int:
+    """End the leases of an owner that is known to be dead. Returns how many."""
+    return _update(
+        session,
+        PipelineRun.lease_owner == owner,
+        PipelineRun.completed_at.is_(None),
+        lease_expires_at=utc_now() - timedelta(seconds=1),
+    )
+
+
+def list_runs(
+    session: Session, *, status: RunStatus | None = None, before_id: int | None = None, limit: int = 50
+) -> list[PipelineRun]:
+    """Runs, newest first, below `before_id`."""
+    query = select(PipelineRun).order_by(PipelineRun.id.desc()).limit(limit)
+    if status is not None:
+        query = query.where(PipelineRun.status == status)
+    if before_id is not None:
+        query = query.where(PipelineRun.id < before_id)
+    return list(session.scalars(query))
+
+
+def _is_free(now: datetime, owner: str) -> ColumnElement[bool]:
+    return or_(
+        PipelineRun.lease_expires_at.is_(None),
+        PipelineRun.lease_expires_at < now,
+        PipelineRun.lease_owner == "",
+        # The relay of this process claimed it, and it has not begun.
+        and_(PipelineRun.lease_owner == owner, PipelineRun.total_attempts == 0),
+    )
+
+
+def _held(held: HeldRun) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return PipelineRun.id == held.pk, PipelineRun.fence == held.fence
+
+
+def _update(session: Session, *conditions: ColumnElement[bool], **values: Any) -> int:
+    result = session.execute(
+        update(PipelineRun).where(*conditions).values(**values, updated_at=utc_now()),
+        execution_options={"synchronize_session": False},
+    )
+    return result.rowcount if isinstance(result, CursorResult) else 0

@@ -1,0 +1,104 @@
+"""Every setting of an installation, read from the environment.
+
+The names of the environment variables are the field names in upper case: `WATCHKEEPER_…` for ours, and the
+seeds' `ORCHESTRATION_…` for the ones they named.
+"""
+
+import os
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A setting has a value that cannot be used; the message names the variable."""
+
+
+def default_home() -> Path:
+    """`/var/lib/watchkeeper` for root, else `~/.local/share/watchkeeper`.
+
+    Root's own home is private, and the embedded PostgreSQL runs as another user.
+    """
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib/watchkeeper")
+    return Path.home() / ".local/share/watchkeeper"
+
+
+def _seed_name(name: str) -> AliasChoices:
+    return AliasChoices(f"ORCHESTRATION_{name}", f"WATCHKEEPER_{name}")
+
+
+class Settings(BaseSettings):
+    """One installation's settings. Durations are seconds, sizes are bytes."""
+
+    model_config = SettingsConfigDict(env_prefix="WATCHKEEPER_", extra="ignore", populate_by_name=True)
+
+    home: Path = Field(default_factory=default_home)
+    database_url: str = ""
+    host: str = "127.0.0.1"
+    port: int = Field(default=8420, ge=0, le=65535)
+    public_url: str = ""
+    prefect_port: int = Field(default=4210, ge=0, le=65535)
+
+    prefect_api_url: str = Field(default="", validation_alias="PREFECT_API_URL")
+    prefect_ui_url: str = Field(default="", validation_alias="PREFECT_UI_URL")
+
+    pipeline: str = "full"
+    environment: str = "production"
+    max_body_bytes: int = Field(default=5 * 1024 * 1024, ge=1024)
+    accept_timeout_seconds: float = Field(default=3.5, gt=0, le=60)
+    webhook_token: str = Field(default="", repr=False)
+    api_token: str = Field(default="", repr=False)
+
+    slots: int = Field(default=4, ge=1, le=64)
+    batch_limit: int = Field(default=100, ge=1, le=1000)
+    lease_seconds: float = Field(default=45, ge=2, le=3600)
+    direct_after_seconds: float = Field(default=30, ge=0)
+    drain_seconds: float = Field(default=60, ge=1)
+
+    monitor: bool = False
+    monitor_interval_seconds: float = Field(default=300, ge=10)
+    reopen_minutes: float = Field(default=10, ge=0)
+
+    max_retries_per_stage: int = Field(
+        default=3, ge=0, le=20, validation_alias=_seed_name("MAX_RETRIES_PER_STAGE")
+    )
+    backoff_factor: float = Field(default=2.0, ge=0, le=60, validation_alias=_seed_name("BACKOFF_FACTOR"))
+    intelligence_fallback_enabled: bool = Field(
+        default=True, validation_alias=_seed_name("INTELLIGENCE_FALLBACK_ENABLED")
+    )
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @property
+    def is_light_mode(self) -> bool:
+        """Whether our database is SQLite."""
+        return self.database_url.startswith("sqlite")
+
+    @property
+    def web_url(self) -> str:
+        """Where people reach the receiver, without a trailing slash; used in links."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    def flow_run_url(self, flow_run_id: str | None) -> str:
+        """The page of a flow run in the Prefect UI; empty where there is none."""
+        ui = self.prefect_ui_url or self.prefect_api_url.removesuffix("/").removesuffix("/api")
+        return f"{ui}/runs/flow-run/{flow_run_id}" if ui and flow_run_id else ""
+
+
+def load() -> Settings:
+    """Read the settings from the environment. Raises SettingsError that names each wrong variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = [f"{_variable(fault['loc'])}: {fault['msg']}" for fault in error.errors()]
+        raise SettingsError("; ".join(faults)) from None
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    name = str(location[0]) if location else "settings"
+    return name if name.isupper() else f"WATCHKEEPER_{name.upper()}"

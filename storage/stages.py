@@ -1,0 +1,138 @@
+"""Stage executions: one row per attempt at a node, and the outputs that later nodes read."""
+
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from storage.redaction import redact, redact_text
+from storage.tables import StageExecution
+from storage.tables.base import utc_now
+from storage.vocabulary import Stage, StageStatus
+
+STACK_MAX_CHARS = 20_000
+MESSAGE_MAX_CHARS = 4_000
+
+
+class StaleAttemptError(Exception):
+    """The attempt was given up (timed out, or another one began); its result must not be stored."""
+
+
+def outputs_of(session: Session, run_pk: int) -> dict[str, dict[str, Any]]:
+    """The stored outputs of a run's nodes, by node id. A skipped node has an empty one."""
+    rows = session.execute(
+        select(StageExecution.node_id, StageExecution.output_snapshot)
+        .where(
+            StageExecution.pipeline_run_id == run_pk,
+            StageExecution.status.in_((StageStatus.SUCCEEDED, StageStatus.SKIPPED)),
+        )
+        .order_by(StageExecution.id)
+    )
+    return {node_id: output or {} for node_id, output in rows}
+
+
+def begin_attempt(
+    session: Session, *, run_pk: int, run_id: str, stage: Stage, node_id: str
+) -> StageExecution:
+    """A new RUNNING row, numbered after the attempts before it; those left RUNNING were cut off and FAILED."""
+    for left in session.scalars(
+        select(StageExecution).where(
+            StageExecution.pipeline_run_id == run_pk,
+            StageExecution.node_id == node_id,
+            StageExecution.status == StageStatus.RUNNING,
+        )
+    ):
+        finish_attempt(left, StageStatus.FAILED)
+        left.error_type = "Interrupted"
+        left.error_message = (
+            "the attempt did not end: its process died, or it took longer than its time limit"
+        )
+        left.error_retryable = True
+    last = session.scalar(
+        select(func.max(StageExecution.attempt)).where(
+            StageExecution.pipeline_run_id == run_pk, StageExecution.node_id == node_id
+        )
+    )
+    attempt = (last or 0) + 1
+    row = StageExecution(
+        pipeline_run_id=run_pk,
+        stage=stage,
+        node_id=node_id,
+        status=StageStatus.RUNNING,
+        attempt=attempt,
+        idempotency_key=f"{run_id}:{node_id}:{attempt}",
+        started_at=utc_now(),
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def find_running(session: Session, attempt_pk: int) -> StageExecution:
+    """An attempt that is still to be finished. Raises StaleAttemptError when it was given up."""
+    row = session.get_one(StageExecution, attempt_pk)
+    if row.status is not StageStatus.RUNNING:
+        raise StaleAttemptError(f"attempt {row.idempotency_key} was given up")
+    return row
+
+
+def succeed(row: StageExecution, output: dict[str, Any]) -> None:
+    """Store an attempt's output, redacted."""
+    row.output_snapshot = redact(output)
+    row.output_ref = f"stage:{row.idempotency_key}"
+    finish_attempt(row, StageStatus.SUCCEEDED)
+
+
+def fail(row: StageExecution, *, error: BaseException, stack: str, retryable: bool, is_last: bool) -> None:
+    """Store why an attempt failed; RETRYING when another one follows."""
+    row.error_type = type(error).__name__
+    row.error_message = redact_text(str(error))[:MESSAGE_MAX_CHARS]
+    row.error_stack = redact_text(stack)[-STACK_MAX_CHARS:]
+    row.error_retryable = retryable
+    finish_attempt(row, StageStatus.FAILED if is_last or not retryable else StageStatus.RETRYING)
+
+
+def skip(session: Session, *, run_pk: int, run_id: str, stage: Stage, node_id: str, reason: str) -> None:
+    """Record that a node was passed over, and why."""
+    row = begin_attempt(session, run_pk=run_pk, run_id=run_id, stage=stage, node_id=node_id)
+    row.output_snapshot = {"skipped": reason}
+    finish_attempt(row, StageStatus.SKIPPED)
+
+
+def finish_attempt(row: StageExecution, status: StageStatus) -> None:
+    """Set the final status and the duration."""
+    row.status = status
+    row.completed_at = utc_now()
+    if row.started_at:
+        row.duration_ms = (row.completed_at - row.started_at).total_seconds() * 1000
+
+
+def list_attempts(session: Session, run_pk: int) -> list[StageExecution]:
+    """Every attempt of a run in order."""
+    return list(
+        session.scalars(
+            select(StageExecution).where(StageExecution.pipeline_run_id == run_pk).order_by(StageExecution.id)
+        )
+    )
+
+
+def abandon_running(session: Session, run_pk: int, error: BaseException) -> None:
+    """Close the attempts of a run that did not get to say how they ended, such as those that timed out."""
+    for row in session.scalars(
+        select(StageExecution).where(
+            StageExecution.pipeline_run_id == run_pk, StageExecution.status == StageStatus.RUNNING
+        )
+    ):
+        fail(row, error=error, stack="", retryable=True, is_last=True)
+
+
+def count_attempts(session: Session, run_pk: int, node_id: str) -> int:
+    """How often a node was tried so far."""
+    return (
+        session.scalar(
+            select(func.count()).where(
+                StageExecution.pipeline_run_id == run_pk, StageExecution.node_id == node_id
+            )
+        )
+        or 0
+    )

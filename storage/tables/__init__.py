@@ -1,0 +1,26 @@
+"""All tables of the results database. Importing this package fills `Base.metadata`."""
+
+from storage.tables.alerts import Alert, AlertHistory, Incident
+from storage.tables.base import Base
+from storage.tables.checks import CheckRun
+from storage.tables.inbox import Delivery, RunDelivery
+from storage.tables.intelligence import AnalysisRun, IntelligenceProvider
+from storage.tables.notify import Notification, NotificationChannel
+from storage.tables.orchestration import PipelineDefinition, PipelineRun, StageExecution
+
+__all__ = [
+    "Alert",
+    "AlertHistory",
+    "AnalysisRun",
+    "Base",
+    "CheckRun",
+    "Delivery",
+    "Incident",
+    "IntelligenceProvider",
+    "Notification",
+    "NotificationChannel",
+    "PipelineDefinition",
+    "PipelineRun",
+    "RunDelivery",
+    "StageExecution",
+]

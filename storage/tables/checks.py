@@ -1,0 +1,30 @@
+"""Health check executions (seeds: Checkers App)."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from storage.tables.base import Base, BigId, utc_now, word
+from storage.vocabulary import CheckStatus
+
+
+class CheckRun(Base):
+    """One execution of one checker on one host."""
+
+    __tablename__ = "check_runs"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    checker_name: Mapped[str] = mapped_column(String(64), index=True)
+    hostname: Mapped[str] = mapped_column(String(255), index=True)
+    status: Mapped[CheckStatus] = mapped_column(word(CheckStatus), index=True)
+    message: Mapped[str] = mapped_column(Text, default="")
+    metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    error: Mapped[str] = mapped_column(Text, default="")
+    warning_threshold: Mapped[float | None]
+    critical_threshold: Mapped[float | None]
+    alert_id: Mapped[int | None] = mapped_column(ForeignKey("alerts.id", ondelete="SET NULL"), index=True)
+    duration_ms: Mapped[float] = mapped_column(default=0.0)
+    executed_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
+    trace_id: Mapped[str] = mapped_column(String(64), default="", index=True)

@@ -1,0 +1,1 @@
+"""The analyze stage: what is probably wrong, and what to do next."""

@@ -1,0 +1,1 @@
+"""The check stage: measure this host and say how it is."""

@@ -1,0 +1,265 @@
+"""The one outbound door for HTTP.
+
+Redirects are not followed, cookies not kept, and the whole exchange has one deadline. URLs of webhooks are
+secrets, so no message from here carries more of a URL than its host, and httpx's own log line, which has all
+of it, is dropped.
+"""
+
+import http.cookiejar
+import logging
+import os
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import Any
+
+import httpcore
+import httpx
+
+from tasks.errors import PermanentError, TransientError
+
+CONNECT_TIMEOUT_SECONDS = 10.0
+MAX_BODY_BYTES = 64 * 1024
+# A host that asks for more is not coming back soon; the caller's own schedule serves better.
+MAX_RETRY_AFTER_SECONDS = 86_400.0
+# Answers that say "not now": https://www.rfc-editor.org/rfc/rfc9110#section-15 and RFC 8470 for 425.
+TRANSIENT_STATUSES = frozenset({408, 425, 429})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+@dataclass(frozen=True)
+class OutboundRequest:
+    """What is to be sent. `timeout_seconds` bounds the whole exchange, save the look-up of the host's name.
+
+    URL, headers and body may hold secrets and stay out of the repr.
+    """
+
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    timeout_seconds: float = 30.0
+
+
+@dataclass(frozen=True)
+class OutboundResponse:
+    """An answer. `headers` have lower-case names.
+
+    `body` is the text up to MAX_BODY_BYTES. `is_complete` is False where there was more of it, or where the
+    connection broke or the time ran out within it: the status had been given by then, and stands.
+    """
+
+    host: str
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: str = field(default="", repr=False)
+    is_complete: bool = True
+
+
+def send(request: OutboundRequest) -> OutboundResponse:
+    """One exchange, whatever its status; see `judge`.
+
+    Raises TransientError for network errors and timeouts, PermanentError for a URL, header or certificate
+    that cannot be used and for a redirect.
+    """
+    url, client = parse_url(request.url), _client(os.getpid())
+    with _judging_failures(url.host, request), _deadline(request.timeout_seconds):
+        outbound = client.build_request(
+            request.method,
+            url,
+            headers=dict(request.headers),
+            content=request.body or None,
+            timeout=httpx.Timeout(
+                request.timeout_seconds, connect=min(CONNECT_TIMEOUT_SECONDS, request.timeout_seconds)
+            ),
+        )
+        answer = client.send(outbound, stream=True)
+        try:
+            return _read(url.host, answer)
+        finally:
+            answer.close()
+
+
+def judge(response: OutboundResponse) -> None:
+    """Return for a 2xx; raise TransientError for what may pass with time, PermanentError for all else."""
+    if 200 <= response.status < 300:  # noqa: PLR2004  the definition of success
+        return
+    said = f"{response.host} answered {response.status}"
+    if response.status in TRANSIENT_STATUSES or response.status >= 500:  # noqa: PLR2004  server errors
+        wish = response.headers.get("retry-after", "")
+        raise TransientError(said, retry_after_seconds=parse_retry_after(wish, now=datetime.now(UTC)))
+    raise PermanentError(said)
+
+
+def parse_url(url: str) -> httpx.URL:
+    """An absolute http or https URL; PermanentError, without the URL in it, for anything else."""
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, TypeError, ValueError):  # their messages quote parts of the URL
+        raise PermanentError("not a valid URL") from None
+    if parsed.scheme not in {"http", "https"}:
+        raise PermanentError("not an http or https URL")
+    if not parsed.host or "%" in parsed.host:  # httpx escapes what no host name may hold
+        raise PermanentError("a URL without a usable host")
+    if parsed.port is not None and parsed.port not in range(1, 65536):
+        raise PermanentError("a URL whose port is none")
+    return parsed
+
+
+def parse_retry_after(text: str, *, now: datetime) -> float | None:
+    """Seconds to wait by a Retry-After header: a number of seconds or an HTTP date. None if it is neither."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        seconds = float(text)
+    else:
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
+
+
+def _read(host: str, answer: httpx.Response) -> OutboundResponse:
+    if answer.status_code in REDIRECTS:
+        raise PermanentError(f"{host} answered {answer.status_code}, a redirect, which is not followed")
+    body, is_complete = bytearray(), True
+    try:
+        for chunk in answer.iter_raw():  # raw: a small compressed body can unpack to gigabytes
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                is_complete = False
+                break
+    except httpx.TransportError:  # with the status known, sending again would only send twice
+        is_complete = False
+    return OutboundResponse(
+        host=host,
+        status=answer.status_code,
+        headers=dict(answer.headers),
+        body=bytes(body[:MAX_BODY_BYTES]).decode(errors="replace"),
+        is_complete=is_complete,
+    )
+
+
+@contextmanager
+def _judging_failures(host: str, request: OutboundRequest) -> Iterator[None]:
+    """Turn httpx's errors into ours. Never chained: their texts may quote the URL, headers or the answer."""
+    try:
+        yield
+    except httpx.TimeoutException:
+        raise TransientError(f"{host} did not answer within {request.timeout_seconds:g} s") from None
+    except (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL, TypeError, ValueError):
+        raise PermanentError(f"the request to {host} is malformed (host name, method or headers)") from None
+    except httpx.TransportError as error:
+        cause = _root_cause(error)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise PermanentError(f"{host}: TLS certificate refused: {cause.verify_message}") from None
+        reason = getattr(cause, "strerror", None) or type(error).__name__
+        raise TransientError(f"{host}: {reason}") from None
+
+
+def _root_cause(error: httpx.TransportError) -> object:
+    # httpcore keeps the operating system's error as its argument. Its __cause__ does not survive the pool,
+    # and a __context__ may be another error altogether, one that our caller is handling.
+    inner = error.__cause__
+    return inner.args[0] if inner is not None and inner.args else error
+
+
+class _Deadline(threading.local):
+    """When the exchange of this thread must end, by the monotonic clock; None outside of one."""
+
+    at: float | None = None
+
+
+_current = _Deadline()
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    _current.at = time.monotonic() + seconds
+    try:
+        yield
+    finally:
+        _current.at = None
+
+
+def _within_deadline(timeout: float | None) -> float | None:
+    if _current.at is None:
+        return timeout
+    left = _current.at - time.monotonic()
+    if left <= 0:
+        raise httpcore.ReadTimeout
+    return left if timeout is None else min(left, timeout)
+
+
+class _DeadlineStream(httpcore.NetworkStream):
+    """A connection whose every operation also ends at the deadline.
+
+    httpx's own timeouts bound one read each, so a server that sends a byte now and then would hold a thread
+    for ever.
+    """
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _within_deadline(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _within_deadline(timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        secured = self._stream.start_tls(ssl_context, server_hostname, _within_deadline(timeout))
+        return _DeadlineStream(secured)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _DeadlineBackend(httpcore.SyncBackend):
+    """Opens connections that keep the deadline. The address connected to is known here, and only here."""
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        stream = super().connect_tcp(host, port, _within_deadline(timeout), local_address, socket_options)
+        return _DeadlineStream(stream)
+
+
+@cache
+def _client(pid: int) -> httpx.Client:
+    """The process's connection pool; by process id, since connections must not be shared over a fork."""
+    del pid
+    no_cookies = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+    client = httpx.Client(
+        follow_redirects=False,
+        cookies=no_cookies,
+        headers={"User-Agent": "watchkeeper", "Accept-Encoding": "identity"},
+    )
+    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001  httpx has no public way in
+        if isinstance(transport, httpx.HTTPTransport):
+            transport._pool._network_backend = _DeadlineBackend()  # noqa: SLF001
+    logging.getLogger("httpx").addFilter(_is_not_ours)
+    return client
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    """Whether a line of httpx's log is about somebody else's request, such as Prefect's."""
+    del record
+    return _current.at is None

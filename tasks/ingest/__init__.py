@@ -1,0 +1,1 @@
+"""INGEST: from the bytes of a webhook to alerts and incidents."""

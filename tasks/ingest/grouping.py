@@ -1,0 +1,33 @@
+"""Which incident an alert belongs to."""
+
+import hashlib
+import json
+
+from storage.records import ParsedAlert
+
+
+def group_of(alert: ParsedAlert, *, source: str, environment: str) -> tuple[str, str]:
+    """The group's key (a sha256) and its readable label.
+
+    The vendor's own grouping where it has one; else source, alert name, instance and environment, so that
+    two hosts, or two things of one name, never share an incident.
+    """
+    if alert.group_key:
+        parts = [source, environment, "group", alert.group_key]
+    else:
+        parts = [source, environment, alert.name, instance_of(alert.labels)]
+    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return digest, " / ".join(part for part in parts if part)[:500]
+
+
+def instance_of(labels: dict[str, str]) -> str:
+    """The thing that the alert is about: label instance, else host or hostname, else none."""
+    return labels.get("instance") or labels.get("host") or labels.get("hostname") or ""
+
+
+def host_of(labels: dict[str, str]) -> str:
+    """The host of an alert: its instance without the port."""
+    instance = instance_of(labels)
+    name, colon, port = instance.rpartition(":")
+    is_address_with_port = colon and port.isdigit() and (":" not in name or name.endswith("]"))
+    return name.strip("[]") if is_address_with_port else instance

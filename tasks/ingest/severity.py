@@ -1,0 +1,19 @@
+"""One scale of severity for every source (sources.md, "Normalised")."""
+
+from storage.vocabulary import Severity
+
+WORDS: dict[Severity, frozenset[str]] = {
+    Severity.CRITICAL: frozenset(
+        "critical crit fatal emergency emerg page disaster p0 p1 p2 sev0 sev1 sev2 error high major".split()
+    ),
+    Severity.WARNING: frozenset("warning warn average minor medium p3 sev3".split()),
+    Severity.INFO: frozenset(
+        ["informational", "information", "not classified", *"info notice low p4 p5 none ok debug".split()]
+    ),
+}
+BY_WORD = {word: severity for severity, words in WORDS.items() for word in words}
+
+
+def normalise_severity(word: str) -> Severity:
+    """The severity a source's word stands for; unknown words are warnings."""
+    return BY_WORD.get(word.strip().casefold(), Severity.WARNING)

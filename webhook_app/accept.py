@@ -1,0 +1,138 @@
+"""Durable accept: what is answered 202 is on disk, or the answer is 503 within a few seconds.
+
+All requests hand their delivery to one writer thread, which commits whatever has gathered in one
+transaction. So many requests share one disk flush, the receiver needs one connection however many clients
+there are, and a request whose commit hangs can still be answered in time.
+"""
+
+import logging
+import queue
+import threading
+import time
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from storage import inbox
+from storage.database import Database
+from storage.inbox import NewDelivery
+
+log = logging.getLogger("watchkeeper.receiver")
+
+BATCH = 64
+QUEUE = 1024
+
+
+class NotStoredError(Exception):
+    """The delivery could not be committed in time; the sender should try again."""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A stored delivery, or the first one of the same sender's id."""
+
+    delivery_id: str
+    trace_id: str
+    is_duplicate: bool = False
+
+
+@dataclass
+class _Ticket:
+    delivery: NewDelivery
+    deadline: float
+    answer: Future[Accepted] = field(default_factory=Future)
+
+
+class Acceptor:
+    """Stores deliveries through one writer thread, which starts with the first one."""
+
+    def __init__(self, database: Database, *, timeout_seconds: float) -> None:
+        self._database = database
+        self._timeout_seconds = timeout_seconds
+        self._tickets: queue.Queue[_Ticket | None] = queue.Queue(QUEUE)
+        self._starting = threading.Lock()
+        self._writer: threading.Thread | None = None
+
+    def accept(self, delivery: NewDelivery) -> Accepted:
+        """Commit a delivery. Raises NotStoredError when that cannot be done in time."""
+        self._ensure_writer()
+        ticket = _Ticket(delivery, time.monotonic() + self._timeout_seconds)
+        try:
+            self._tickets.put_nowait(ticket)
+            return ticket.answer.result(timeout=self._timeout_seconds)
+        except queue.Full:
+            raise NotStoredError("too many deliveries wait to be stored") from None
+        except FutureTimeoutError:
+            # Still in the queue: withdrawn. Already being written: it may be stored, and the sender's
+            # repeat is then a second delivery of the same alerts, which changes nothing.
+            ticket.answer.cancel()
+            raise NotStoredError("the database did not answer in time") from None
+
+    def close(self) -> None:
+        """Write what waits and end the writer."""
+        if self._writer is not None:
+            self._tickets.put(None)
+            self._writer.join(timeout=self._timeout_seconds)
+
+    def _ensure_writer(self) -> None:
+        with self._starting:
+            if self._writer is None or not self._writer.is_alive():
+                self._writer = threading.Thread(target=self._write, name="inbox-writer", daemon=True)
+                self._writer.start()
+
+    def _write(self) -> None:
+        while (ticket := self._tickets.get()) is not None:
+            batch = [ticket, *self._gathered()]
+            # A ticket that was withdrawn cannot be taken; one that is taken is answered below.
+            taken = [t for t in batch if t.answer.set_running_or_notify_cancel()]
+            if taken:
+                self._store(taken)
+
+    def _gathered(self) -> list[_Ticket]:
+        gathered: list[_Ticket] = []
+        while len(gathered) < BATCH - 1:
+            try:
+                ticket = self._tickets.get_nowait()
+            except queue.Empty:
+                break
+            if ticket is None:
+                self._tickets.put(None)
+                break
+            gathered.append(ticket)
+        return gathered
+
+    def _store(self, tickets: list[_Ticket]) -> None:
+        try:
+            answers = self._commit([ticket.delivery for ticket in tickets])
+        except SQLAlchemyError as error:
+            log.warning("deliveries not stored", extra={"error": type(error).__name__, "count": len(tickets)})
+            self._fail(tickets, NotStoredError("the database refused the delivery"))
+        except Exception as error:
+            log.exception("deliveries not stored", extra={"count": len(tickets)})
+            self._fail(tickets, NotStoredError(type(error).__name__))
+        else:
+            for ticket, answer in zip(tickets, answers, strict=True):
+                ticket.answer.set_result(answer)
+
+    @staticmethod
+    def _fail(tickets: list[_Ticket], error: NotStoredError) -> None:
+        for ticket in tickets:
+            ticket.answer.set_exception(error)
+
+    def _commit(self, deliveries: list[NewDelivery]) -> list[Accepted]:
+        with self._database.write() as session:
+            stored = inbox.accept(session, deliveries)
+            answers = []
+            for delivery in deliveries:
+                first = None
+                if delivery.delivery_id not in stored and delivery.sender_delivery_id:
+                    first = inbox.find_repeated(
+                        session, source=delivery.source, sender_delivery_id=delivery.sender_delivery_id
+                    )
+                if first is None:
+                    answers.append(Accepted(delivery.delivery_id, delivery.trace_id))
+                else:
+                    answers.append(Accepted(first.delivery_id, first.trace_id, is_duplicate=True))
+            return answers

@@ -1,0 +1,46 @@
+"""The Flask app."""
+
+import logging
+
+from flask import Flask, Response
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException
+
+from storage import settings as settings_room
+from storage.database import Database, default_url
+from storage.settings import Settings
+from webhook_app.answers import error_answer
+from webhook_app.deliveries import deliveries
+from webhook_app.orchestration import orchestration
+from webhook_app.state import AppState
+from webhook_app.webhook import answer_http_error, webhook
+
+log = logging.getLogger("watchkeeper.receiver")
+
+
+def create_app(settings: Settings | None = None, database: Database | None = None) -> Flask:
+    """The receiver and its API over a database (by default the configured one)."""
+    current = settings or settings_room.load()
+    app = Flask(__name__)
+    app.config["WATCHKEEPER"] = current
+    app.config["MAX_CONTENT_LENGTH"] = current.max_body_bytes
+    app.extensions["watchkeeper"] = AppState(current, database or Database(default_url(current)))
+    app.register_blueprint(webhook)
+    app.register_blueprint(deliveries)
+    app.register_blueprint(orchestration)
+    app.register_error_handler(HTTPException, answer_http_error)
+    app.register_error_handler(SQLAlchemyError, _answer_database_error)
+    app.register_error_handler(Exception, _answer_fault)
+    return app
+
+
+def _answer_database_error(error: SQLAlchemyError) -> Response:
+    log.warning("database away", extra={"error": type(error).__name__})
+    response = error_answer(503, "the database is away, try again")
+    response.headers["Retry-After"] = "5"
+    return response
+
+
+def _answer_fault(_error: Exception) -> Response:
+    log.exception("request failed")
+    return error_answer(500, "internal error; the log has the details")

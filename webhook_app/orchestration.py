@@ -1,0 +1,122 @@
+"""`/orchestration/`: pipeline runs with their stages and notifications."""
+
+from typing import Any
+
+from flask import Blueprint, Response, current_app, request
+
+from storage import inbox, notifications, runs, stages
+from storage.tables import Notification, PipelineRun, StageExecution
+from storage.vocabulary import RunStatus
+from webhook_app.access import require_api_token
+from webhook_app.answers import answer, error_answer
+from webhook_app.state import state
+
+orchestration = Blueprint("orchestration", __name__, url_prefix="/orchestration")
+
+LIMIT_DEFAULT = 20
+LIMIT_MAX = 200
+
+
+@orchestration.get("/pipelines/")
+@require_api_token
+def list_runs() -> Response:
+    """Runs, newest first. Filters: `status`; pages: `limit`, and `before` (the `next_before` of the last page)."""
+    try:
+        status = RunStatus(request.args["status"].upper()) if "status" in request.args else None
+    except ValueError:
+        return error_answer(400, f"status: one of {', '.join(RunStatus)}")
+    try:
+        limit = int(request.args.get("limit", LIMIT_DEFAULT))
+        before = int(request.args["before"]) if "before" in request.args else None
+    except ValueError:
+        return error_answer(400, "limit and before must be whole numbers")
+    if not 1 <= limit <= LIMIT_MAX:
+        return error_answer(400, f"limit: from 1 to {LIMIT_MAX}")
+    with state().database.read() as session:
+        found = runs.list_runs(session, status=status, before_id=before, limit=limit)
+        page = [run_fields(run) for run in found]
+    next_before = found[-1].id if len(found) == limit else None
+    return answer({"count": len(page), "next_before": next_before, "pipelines": page})
+
+
+@orchestration.get("/pipeline/<run_id>/")
+@require_api_token
+def show_run(run_id: str) -> Response:
+    """One run with its deliveries, the attempts at its stages, and its notifications."""
+    with state().database.read() as session:
+        run = runs.find_run(session, run_id)
+        if run is None:
+            return error_answer(404, "unknown pipeline run")
+        fields = run_fields(run)
+        fields["deliveries"] = [
+            {"delivery_id": d.delivery_id, "trace_id": d.trace_id, "status": d.status, "reason": d.reason}
+            for d in inbox.deliveries_of(session, run.id)
+        ]
+        fields["stages"] = [stage_fields(row) for row in stages.list_attempts(session, run.id)]
+        fields["notifications"] = [
+            notification_fields(row) for row in notifications.of_run(session, run.run_id)
+        ]
+    return answer(fields)
+
+
+def run_fields(run: PipelineRun) -> dict[str, Any]:
+    """A run as the API shows it."""
+    return {
+        "run_id": run.run_id,
+        "trace_id": run.trace_id,
+        "pipeline": run.definition_name,
+        "definition_version": run.definition_version,
+        "status": run.status,
+        "current_stage": run.current_stage,
+        "incident_id": run.incident_id,
+        "source": run.source,
+        "alert_fingerprint": run.alert_fingerprint,
+        "environment": run.environment,
+        "via": run.via,
+        "flow_run_id": run.flow_run_id,
+        "flow_run_url": current_app.config["WATCHKEEPER"].flow_run_url(run.flow_run_id),
+        "intelligence_fallback_used": run.intelligence_fallback_used,
+        "total_attempts": run.total_attempts,
+        "max_retries": run.max_retries,
+        "last_error_type": run.last_error_type,
+        "last_error_message": run.last_error_message,
+        "last_error_retryable": run.last_error_retryable,
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "completed_at": run.completed_at,
+        "total_duration_ms": run.total_duration_ms,
+    }
+
+
+def stage_fields(row: StageExecution) -> dict[str, Any]:
+    """An attempt at a stage as the API shows it."""
+    return {
+        "node_id": row.node_id,
+        "stage": row.stage,
+        "status": row.status,
+        "attempt": row.attempt,
+        "started_at": row.started_at,
+        "completed_at": row.completed_at,
+        "duration_ms": row.duration_ms,
+        "output": row.output_snapshot,
+        "error_type": row.error_type,
+        "error_message": row.error_message,
+        "error_retryable": row.error_retryable,
+    }
+
+
+def notification_fields(row: Notification) -> dict[str, Any]:
+    """A message as the API shows it."""
+    return {
+        "channel": row.channel,
+        "driver": row.driver,
+        "incident_id": row.incident_id,
+        "episode": row.episode,
+        "reason": row.reason,
+        "status": row.status,
+        "attempts": row.attempts,
+        "title": row.title,
+        "provider_id": row.provider_id,
+        "error_message": row.error_message,
+        "sent_at": row.sent_at,
+    }

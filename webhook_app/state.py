@@ -1,0 +1,55 @@
+"""What the app keeps between requests: the database, the acceptor, and the known pipelines."""
+
+import threading
+import time
+from typing import cast
+
+from flask import current_app
+from sqlalchemy.exc import SQLAlchemyError
+
+from storage import definitions
+from storage.database import Database
+from storage.settings import Settings
+from webhook_app.accept import Acceptor
+
+PIPELINES_SECONDS = 5.0
+
+
+class AppState:
+    """One per app."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.database = database
+        self.acceptor = Acceptor(database, timeout_seconds=settings.accept_timeout_seconds)
+        self._pipelines: list[str] = []
+        self._looked_at = float("-inf")
+        self._looking = threading.Lock()
+
+    def pipelines(self) -> list[str]:
+        """The names of the active pipelines, at most a few seconds old.
+
+        Never waits for the database: the old names stand while it is away, and none means not known.
+        """
+        is_old = time.monotonic() - self._looked_at > PIPELINES_SECONDS
+        if is_old and self._looking.acquire(blocking=False):
+            try:
+                self._looked_at = time.monotonic()
+                if not self._pipelines:
+                    self._look()
+                else:
+                    threading.Thread(target=self._look, name="pipelines", daemon=True).start()
+            finally:
+                self._looking.release()
+        return self._pipelines
+
+    def _look(self) -> None:
+        try:
+            with self.database.read() as session:
+                self._pipelines = definitions.active_names(session)
+        except SQLAlchemyError:
+            return
+
+
+def state() -> AppState:
+    """The state of the app that serves the present request."""
+    return cast("AppState", current_app.extensions["watchkeeper"])

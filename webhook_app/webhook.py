@@ -1,0 +1,117 @@
+"""`/alerts/webhook/`: take what a monitoring system sends, keep it, answer at once.
+
+The answers follow from how senders retry (design.md, section 2): 202 for all authenticated JSON, even when
+nothing can be made of it; 4xx only for what no retry can mend; 503 when it could not be kept.
+"""
+
+import hashlib
+import re
+from typing import Any
+from uuid import uuid4
+
+from flask import Blueprint, Response, current_app, request, url_for
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from storage.inbox import NewDelivery
+from storage.vocabulary import DeliveryStatus
+from tasks.ingest import sources
+from tasks.ingest.body import BodyError, read_json
+from tasks.ingest.sources.base import UnreadablePayloadError
+from webhook_app.access import require_webhook_token
+from webhook_app.accept import NotStoredError
+from webhook_app.answers import answer, error_answer
+from webhook_app.state import state
+
+webhook = Blueprint("webhook", __name__, url_prefix="/alerts/webhook")
+
+# The senders' own ids of a delivery, by which their repeats are known.
+SENDER_ID_HEADERS = ("X-Webhook-Id", "Idempotency-Key", "Webhook-Id")
+KEPT_HEADERS = ("Content-Type", "User-Agent", *SENDER_ID_HEADERS)
+HEADER_MAX_CHARS = 200
+SENDER_ID_MAX_CHARS = 128
+TRACE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@webhook.get("/")
+def health() -> Response:
+    """Whether the receiver is up, and what it understands."""
+    return answer({"status": "ok", "sources": list(sources.SOURCES)})
+
+
+@webhook.post("/")
+@webhook.post("/<source>/")
+@require_webhook_token
+def receive(source: str = "") -> Response:
+    """Keep one webhook. See the module's docstring for the answers."""
+    if source and source not in sources.SOURCES:
+        known = list(sources.SOURCES)
+        return error_answer(404, f"unknown source; one of {', '.join(known)}", sources=known)
+    pipeline = request.args.get("pipeline") or current_app.config["WATCHKEEPER"].pipeline
+    pipelines = state().pipelines()
+    if pipelines and pipeline not in pipelines:
+        return error_answer(404, f"unknown pipeline; one of {', '.join(pipelines)}", pipelines=pipelines)
+    try:
+        body = request.get_data(cache=False)
+        payload = read_json(body)
+    except RequestEntityTooLarge:
+        limit = current_app.config["WATCHKEEPER"].max_body_bytes
+        return error_answer(413, f"the body is larger than {limit} bytes")
+    except BodyError as error:
+        return error_answer(400, str(error))
+    return _keep(body, payload, source, pipeline)
+
+
+def _keep(body: bytes, payload: Any, source: str, pipeline: str) -> Response:
+    reason = ""
+    try:
+        source = sources.recognise(payload, source=source)
+    except UnreadablePayloadError as error:
+        reason = str(error)
+    delivery = NewDelivery(
+        delivery_id=str(uuid4()),
+        trace_id=_trace_id(),
+        source=source,
+        pipeline=pipeline,
+        environment=current_app.config["WATCHKEEPER"].environment,
+        body=body,
+        sha256=hashlib.sha256(body).hexdigest(),
+        headers={
+            name: request.headers[name][:HEADER_MAX_CHARS] for name in KEPT_HEADERS if name in request.headers
+        },
+        sender_delivery_id=_sender_id(),
+        status=DeliveryStatus.QUARANTINED if reason else DeliveryStatus.WAITING,
+        reason=reason,
+    )
+    try:
+        accepted = state().acceptor.accept(delivery)
+    except NotStoredError as error:
+        response = error_answer(503, f"not stored, try again: {error}")
+        response.headers["Retry-After"] = "5"
+        return response
+    fields = {
+        "status": "duplicate" if accepted.is_duplicate else "quarantined" if reason else "accepted",
+        "delivery_id": accepted.delivery_id,
+        "trace_id": accepted.trace_id,
+        "status_url": url_for("deliveries.show", delivery_id=accepted.delivery_id),
+    }
+    return answer(fields | ({"reason": reason} if reason and not accepted.is_duplicate else {}), status=202)
+
+
+def _trace_id() -> str:
+    given = request.headers.get("X-Trace-Id", "")
+    return given if TRACE_ID.fullmatch(given) else str(uuid4())
+
+
+def _sender_id() -> str | None:
+    given = next((request.headers[name] for name in SENDER_ID_HEADERS if request.headers.get(name)), None)
+    if given is None or len(given) <= SENDER_ID_MAX_CHARS:
+        return given
+    return hashlib.sha256(given.encode()).hexdigest()
+
+
+def answer_http_error(error: HTTPException) -> Response:
+    """Errors that Flask finds itself, such as a wrong path, in our form."""
+    if isinstance(error, RequestEntityTooLarge):
+        limit = current_app.config["WATCHKEEPER"].max_body_bytes
+        return error_answer(413, f"the body is larger than {limit} bytes")
+    return error_answer(error.code or 500, error.name)
