@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
@@ -61,7 +61,8 @@ async def _ensure_schedule(client: PrefectClient, deployment_id: UUID) -> None:
     if not schedules:
         interval = timedelta(seconds=current.monitor_interval_seconds)
         await client.create_deployment_schedules(
-            deployment_id, [(IntervalSchedule(interval=interval), current.monitor)]
+            deployment_id,
+            [DeploymentScheduleCreate(schedule=IntervalSchedule(interval=interval), active=current.monitor)],
         )
     elif current.monitor and not any(schedule.active for schedule in schedules):
         await client.update_deployment_schedule(deployment_id, schedules[0].id, active=True)

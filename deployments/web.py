@@ -29,7 +29,8 @@ class JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
     def execute(self) -> None:
         """See ErrorTask.execute."""
         error = self.request.error
-        body = json.dumps({"status": "error", "error": error.reason}).encode() + b"\n"
+        text = f"{error.reason}: {error.body}"
+        body = json.dumps({"status": "error", "error": text}).encode() + b"\n"
         self.status = f"{error.code} {error.reason}"
         self.response_headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
         self.response_headers.append(("Connection", "close"))

@@ -109,8 +109,10 @@ class CheckResult(Record):
 
 
 class ChecksResult(Record):
-    """Output of the check stage (the seeds' orchestration CheckResult). `changes` is filled only where the
-    checks themselves raise alerts, in local monitoring."""
+    """Output of the check stage (the seeds' orchestration CheckResult).
+
+    `changes` is filled only where the checks themselves raise alerts, in local monitoring.
+    """
 
     stage: Stage = Stage.CHECK
     hostname: str

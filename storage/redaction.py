@@ -53,8 +53,10 @@ def redact_text(text: str) -> str:
     of secret names written as `name=value`, `"name": value` or, for hyphenated header names, `X-Name: value`.
     An unquoted `name: …` stays, because our own errors name fields that way ("password: Field required").
     """
-    for pattern, replacement in _TEXT_RULES:
-        text = pattern.sub(replacement, text)
+    lowered = text.lower()
+    for hints, pattern, replacement in _TEXT_RULES:
+        if any(hint in lowered for hint in hints):
+            text = pattern.sub(replacement, text)
     return text
 
 
@@ -88,6 +90,7 @@ _VALUE = (
     r"""(?:"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?|\\++["'][^"'\\]*+(?:\\++["'])?|\[[^\]]*+\]?|\{[^}]*+\}?"""
     r"""|[^\s&;"'<>]*[^\s&;"'<>,)\]}])"""
 )
+_MARK_HINTS = tuple(mark.split("_")[0] for mark in SECRET_MARKS)
 _QUOTE = r"""\\*+["']"""
 _SECRET_NAME = (
     rf"""(?<![\w.-])(?!{_any_of(READABLE_NAMES)}(?:{_QUOTE})?\s{{0,2}}[=:])"""
@@ -95,20 +98,24 @@ _SECRET_NAME = (
 )
 _HEADER_NAME = rf"(?<![\w.-])(?!{_any_of(READABLE_NAMES)}:)(?=[\w-]*?{_any_of(SECRET_MARKS)})(?=\w++-)[\w-]++"
 
+# (what a text must contain for the rule to apply at all, the rule, what to put there). Looking for the words
+# first makes most texts cost next to nothing.
 _TEXT_RULES = (
-    (re.compile(r"""(?<=://)[^\s/?#"'<>]*@"""), f"{MASK}@"),
+    (("@",), re.compile(r"""(?<=://)[^\s/?#"'<>]*@"""), f"{MASK}@"),
     (
+        ("authorization",),
         re.compile(
             rf"(?i)(?<![\w.])(authorization(?:{_QUOTE})?\s{{0,2}}[:=]\s{{0,2}}+)(?:(?=[\"'\\]){_VALUE}|(?!\*).++)"
         ),
         rf"\g<1>{MASK}",
     ),
-    (re.compile(r"""(?i)\b(bearer\s{1,3})[^\s"',;]++"""), rf"\g<1>{MASK}"),
+    (("bearer",), re.compile(r"""(?i)\b(bearer\s{1,3})[^\s"',;]++"""), rf"\g<1>{MASK}"),
     (
+        _MARK_HINTS,
         re.compile(
             rf"(?is)({_SECRET_NAME}(?:(?:{_QUOTE})?\s{{0,2}}=\s{{0,2}}|{_QUOTE}\s{{0,2}}:\s{{0,2}})){_VALUE}"
         ),
         rf"\g<1>{MASK}",
     ),
-    (re.compile(rf"(?i)({_HEADER_NAME}:\s{{0,2}}){_VALUE}"), rf"\g<1>{MASK}"),
+    (_MARK_HINTS, re.compile(rf"(?i)({_HEADER_NAME}:\s{{0,2}}){_VALUE}"), rf"\g<1>{MASK}"),
 )

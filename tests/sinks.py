@@ -244,7 +244,9 @@ class SmtpSink:
         self.data_reply = data_reply
         self._credentials = credentials
         self._box: _Box[ReceivedMail] = _Box()
+        self._is_implicit_tls = is_implicit_tls
         self._listener = socket.create_server((LOOPBACK, 0))
+        self.port: int = self._listener.getsockname()[1]
         self._controller = _SmtpController(
             self,
             listener=self._listener,
@@ -263,11 +265,6 @@ class SmtpSink:
     def __exit__(self, *exc_info: object) -> None:
         self._controller.stop()
         self._listener.close()
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self._listener.getsockname()[1])
 
     @property
     def certificate(self) -> Path:
@@ -303,7 +300,7 @@ class SmtpSink:
                 sender=envelope.mail_from or "",
                 recipients=list(envelope.rcpt_tos),
                 content=cast("bytes", envelope.content),
-                is_encrypted=session.ssl is not None,
+                is_encrypted=self._is_implicit_tls or session.ssl is not None,
                 username=session.auth_data if isinstance(session.auth_data, str) else None,
             )
         )

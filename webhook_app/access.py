@@ -28,7 +28,7 @@ def is_loopback(address: str | None) -> bool:
     try:
         return ip_address(address or "").is_loopback
     except ValueError:
-        return address in ("localhost",)
+        return address == "localhost"
 
 
 def _require(view: Callable[P, Response], setting: str) -> Callable[P, Response]:

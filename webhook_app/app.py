@@ -41,6 +41,6 @@ def _answer_database_error(error: SQLAlchemyError) -> Response:
     return response
 
 
-def _answer_fault(_error: Exception) -> Response:
-    log.exception("request failed")
+def _answer_fault(error: Exception) -> Response:
+    log.error("request failed", exc_info=error)
     return error_answer(500, "internal error; the log has the details")

@@ -68,18 +68,17 @@ def _start(checker: Checker) -> Results:
     try:
         thread.start()
     except RuntimeError as error:  # the host is out of threads: that is news too, not a reason to stop
-        results.put(_unknown(checker, _described(error)))
+        results.put(_unknown(checker, _described(error), time.monotonic()))
     return results
 
 
 def _measure(checker: Checker) -> CheckResult:
     started = time.monotonic()
     try:
-        result = checker.measure()
-        return _completed(checker, result, started)
+        return _completed(checker, checker.measure(), started)
     # This is the thread's edge, where a crash becomes a result: whatever got past it would look like a hang.
     except BaseException as error:  # noqa: BLE001
-        return _completed(checker, _unknown(checker, _described(error)), started)
+        return _unknown(checker, _described(error), started)
 
 
 def _wait_for(checker: Checker, results: Results, started: float) -> CheckResult:
@@ -87,16 +86,14 @@ def _wait_for(checker: Checker, results: Results, started: float) -> CheckResult
     try:
         return results.get(timeout=max(0.0, started + timeout_seconds - time.monotonic()))
     except queue.Empty:
-        return _completed(checker, _unknown(checker, f"timed out after {timeout_seconds:g} s"), started)
+        return _unknown(checker, f"timed out after {timeout_seconds:g} s", started)
 
 
-def _unknown(checker: Checker, error: str) -> CheckResult:
-    return CheckResult(
-        checker_name=checker.kind,
-        status=CheckStatus.UNKNOWN,
-        message=f"{checker.kind} check {error}" if error.startswith("timed out") else error,
-        error=error,
+def _unknown(checker: Checker, error: str, started: float) -> CheckResult:
+    result = CheckResult(
+        checker_name=checker.kind, status=CheckStatus.UNKNOWN, message=error, error=error
     )
+    return _completed(checker, result, started)
 
 
 def _completed(checker: Checker, result: CheckResult, started: float) -> CheckResult:

@@ -77,7 +77,7 @@ class Notification(Record):
     channel: str
     tags: dict[str, str] = Field(default_factory=dict)
     context: dict[str, Any] = Field(default_factory=dict)
-    idempotency_key: str = Field(pattern=r"^[!-~]+\Z", max_length=200)
+    idempotency_key: str = Field(pattern=r"^[!-~]+$", max_length=200)
 
 
 def compose(
@@ -261,9 +261,7 @@ def _analysis_section(stored: IncidentAnalysis) -> str:
     lines.append(shorten(plain_text(analysis.summary).strip(), MAX_DESCRIPTION_CHARS))
     if analysis.probable_cause:
         sure = "" if analysis.confidence is None else f" (confidence {analysis.confidence:.0%})"
-        lines.append(
-            f"Probable cause: {shorten(one_line(analysis.probable_cause), MAX_DESCRIPTION_CHARS)}{sure}"
-        )
+        lines.append(f"Probable cause: {shorten(one_line(analysis.probable_cause), MAX_DESCRIPTION_CHARS)}{sure}")
     if analysis.recommendations:
         lines.append("Recommended actions:")
         lines += _recommendation_lines(stored)
@@ -332,9 +330,7 @@ def _bounded(value: Any) -> Any:
         return kept | ({"…": f"{len(value) - len(kept)} more"} if len(value) > CONTEXT_ENTRIES else {})
     if isinstance(value, list):
         kept_entries = [_bounded(entry) for entry in value[:CONTEXT_ENTRIES]]
-        return kept_entries + (
-            [f"… {len(value) - CONTEXT_ENTRIES} more"] if len(value) > CONTEXT_ENTRIES else []
-        )
+        return kept_entries + ([f"… {len(value) - CONTEXT_ENTRIES} more"] if len(value) > CONTEXT_ENTRIES else [])
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -263,9 +263,7 @@ def test_a_header_or_method_that_breaks_the_request_is_permanent_and_not_sent(ht
 def test_secrets_are_in_no_error_log_or_repr(http_sink, caplog):
     caplog.set_level(logging.DEBUG)
     url = http_sink.url.replace("//", "//ann:hunter2@") + "/hunter2?x=hunter2#hunter2"
-    request = OutboundRequest(
-        method="POST", url=url, headers={"Authorization": "Bearer hunter2"}, body=b"hunter2"
-    )
+    request = OutboundRequest(method="POST", url=url, headers={"Authorization": "Bearer hunter2"}, body=b"hunter2")
     http_sink.answer_with(
         Answer(status=500, body=b"hunter2", headers={"X-Echo": "a"}), 404, Answer(status=302, delay_seconds=0)
     )

@@ -35,7 +35,7 @@ class Checker(Protocol):
     """Measures one thing about this host."""
 
     kind: ClassVar[str]
-    Config: ClassVar[type[Any]]
+    Config: ClassVar[type[CheckerConfig]]
 
     def __init__(self, config: Any) -> None:
         """A checker that will measure by this config."""

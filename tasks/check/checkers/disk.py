@@ -1,16 +1,18 @@
 """How full the file systems are."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import psutil
-from pydantic import Field, FiniteFloat
+from pydantic import Field, FiniteFloat, StringConstraints
 
 from storage.records import CheckResult
 from storage.vocabulary import CheckStatus
 from tasks.check.checkers.base import RisingConfig, crossed, gib, judge_rising
 
 Usage = dict[str, float]
+# Absolute, since a worker's working folder is nobody's choice; without NUL, which no database column takes.
+Path = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$")]
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Disk:
     class Config(RisingConfig):
         """`paths`: any path stands for the file system that holds it."""
 
-        paths: list[str] = Field(default=["/"], min_length=1)
+        paths: list[Path] = Field(default=["/"], min_length=1)
         warning_threshold: FiniteFloat = 80.0
         critical_threshold: FiniteFloat = 95.0
 
@@ -39,9 +41,8 @@ class Disk:
         for path in self.config.paths:
             try:
                 disks[path] = _usage(path)
-            # ValueError: a NUL in the path.
-            except (OSError, ValueError) as error:
-                faults[path] = getattr(error, "strerror", None) or str(error)
+            except OSError as error:
+                faults[path] = error.strerror or str(error)
         return _verdict(disks, faults, self.config)
 
 

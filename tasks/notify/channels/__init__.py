@@ -40,7 +40,5 @@ def build(config: ChannelConfig) -> Channel:
 
 def _faults(error: ValidationError) -> str:
     faults = error.errors(include_url=False, include_context=False, include_input=False)
-    texts = (
-        (".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")) for fault in faults
-    )
+    texts = ((".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")) for fault in faults)
     return "; ".join(f"{path}: {said}" if path else said for path, said in texts)

@@ -144,9 +144,7 @@ class Email:
         try:
             yield
         except smtplib.SMTPRecipientsRefused as error:
-            raise _judge(
-                f"{server} refused every recipient", {c for c, _ in error.recipients.values()}
-            ) from None
+            raise _judge(f"{server} refused every recipient", {c for c, _ in error.recipients.values()}) from None
         except smtplib.SMTPAuthenticationError as error:
             raise _judge(f"{server} refused the login", {error.smtp_code}) from None
         except smtplib.SMTPResponseException as error:

@@ -92,9 +92,7 @@ class Generic:
         return OutboundRequest(
             method=self.config.method,
             url=_with_query(self.config.url, notification) if is_get else self.config.url,
-            headers={"content-type": "application/json"}
-            | own
-            | {"idempotency-key": notification.idempotency_key},
+            headers={"content-type": "application/json"} | own | {"idempotency-key": notification.idempotency_key},
             body=b"" if is_get else json.dumps(notification.model_dump(mode="json")).encode(),
             timeout_seconds=self.config.timeout,
         )

@@ -1,0 +1,18 @@
+"""A receiver over a fresh database."""
+
+import pytest
+from flask.testing import FlaskClient
+
+from flows.library import save_presets
+from storage import settings
+from storage.database import Database
+from webhook_app.app import create_app
+
+
+@pytest.fixture
+def client(database: Database, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+    """Requests as a sender on this machine makes them."""
+    monkeypatch.setenv("WATCHKEEPER_ENVIRONMENT", "test")
+    with database.write() as session:
+        save_presets(session)
+    return create_app(settings.load(), database).test_client()
