@@ -24,9 +24,7 @@ def up(
     *,
     host: Annotated[str | None, Parameter(help="Address that the receiver listens on (127.0.0.1).")] = None,
     port: Annotated[int | None, Parameter(help="Port of the receiver (8420).")] = None,
-    server: Annotated[
-        bool, Parameter(help="Start a Prefect server, unless PREFECT_API_URL names one.")
-    ] = True,
+    server: Annotated[bool, Parameter(help="Start a Prefect server, unless PREFECT_API_URL names one.")] = True,
     web: Annotated[bool, Parameter(help="Start the receiver.")] = True,
     worker: Annotated[bool, Parameter(help="Start the warm worker with the relay.")] = True,
     monitor: Annotated[bool | None, Parameter(help="Run the local-monitor schedule.", negative="")] = None,

@@ -155,9 +155,7 @@ def _database_part(embedded: EmbeddedServer, logs: Path) -> Part:
     )
 
 
-def _server_part(
-    settings: Settings, env: dict[str, str], database: str | None, auth: str, logs: Path
-) -> Part:
+def _server_part(settings: Settings, env: dict[str, str], database: str | None, auth: str, logs: Path) -> Part:
     port = settings.prefect_port
     own = {
         "PREFECT_SERVER_API_AUTH_STRING": auth,

@@ -71,9 +71,7 @@ def read_definition(config: Mapping[str, Any]) -> Definition:
 
 def _faults(definition: Definition) -> list[str]:
     ids = [node.id for node in definition.nodes]
-    faults = [
-        f"node {node_id}: the id is used twice" for node_id in sorted({i for i in ids if ids.count(i) > 1})
-    ]
+    faults = [f"node {node_id}: the id is used twice" for node_id in sorted({i for i in ids if ids.count(i) > 1})]
     faults += [
         f"node {node.id}: next names {node.next!r}, which is no node"
         for node in definition.nodes
@@ -89,6 +87,4 @@ def _faults(definition: Definition) -> list[str]:
     if len(starts) != 1:
         return [f"nodes {', '.join(starts) or 'form a circle'}: exactly one node must be named by no other"]
     reached = {node.id for node in definition.path()}
-    return [
-        f"node {node_id}: never reached, it is part of a circle" for node_id in ids if node_id not in reached
-    ]
+    return [f"node {node_id}: never reached, it is part of a circle" for node_id in ids if node_id not in reached]

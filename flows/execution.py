@@ -200,9 +200,7 @@ def _skip(held: HeldRun, node: Node, stage: Stage, reason: str) -> None:
     with database.get().write() as session:
         runs.check_fence(session, run_pk=held.pk, fence=held.fence)
         if node.id not in stages.outputs_of(session, held.pk):
-            stages.skip(
-                session, run_pk=held.pk, run_id=held.run_id, stage=stage, node_id=node.id, reason=reason
-            )
+            stages.skip(session, run_pk=held.pk, run_id=held.run_id, stage=stage, node_id=node.id, reason=reason)
 
 
 def _complete(held: HeldRun, reached: RunStatus) -> Outcome:

@@ -40,8 +40,7 @@ def save_presets(session: Session) -> None:
             session,
             name=name,
             description=definition.description,
-            config=definition.model_dump(mode="json", exclude_defaults=True)
-            | {"version": definition.version},
+            config=definition.model_dump(mode="json", exclude_defaults=True) | {"version": definition.version},
             tags=definition.tags,
             created_by=definitions.SHIPPED,
         )

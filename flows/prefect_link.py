@@ -55,9 +55,7 @@ class PrefectLink:
     def away_seconds(self) -> float:
         """For how long the server has been of no use; 0 while it works."""
         now = time.monotonic()
-        return max(
-            (now - since for since in (self._unreached_since, self._failing_since) if since), default=0.0
-        )
+        return max((now - since for since in (self._unreached_since, self._failing_since) if since), default=0.0)
 
     @property
     def is_reached(self) -> bool:
@@ -117,9 +115,7 @@ class PrefectLink:
             return await self._create_once(client, order, await self.deployments(client, again=True))
 
     @staticmethod
-    async def _create_once(
-        client: PrefectClient, order: FlowRunOrder, deployments: dict[str, UUID]
-    ) -> FlowRun:
+    async def _create_once(client: PrefectClient, order: FlowRunOrder, deployments: dict[str, UUID]) -> FlowRun:
         return await client.create_flow_run_from_deployment(
             deployments[order.pipeline],
             parameters={"run_id": order.run_id},

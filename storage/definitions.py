@@ -22,9 +22,7 @@ def active_names(session: Session) -> list[str]:
     """The names of all pipelines that can be run."""
     return list(
         session.scalars(
-            select(PipelineDefinition.name)
-            .where(PipelineDefinition.is_active)
-            .order_by(PipelineDefinition.name)
+            select(PipelineDefinition.name).where(PipelineDefinition.is_active).order_by(PipelineDefinition.name)
         )
     )
 

@@ -24,9 +24,7 @@ def lock_groups(session: Session, group_keys: Iterable[str]) -> None:
     if buckets:
         # Sorted, so that two transactions cannot each wait for the other.
         session.execute(
-            text(
-                "SELECT pg_advisory_xact_lock(:space, bucket) FROM unnest(CAST(:buckets AS int[])) AS bucket"
-            ),
+            text("SELECT pg_advisory_xact_lock(:space, bucket) FROM unnest(CAST(:buckets AS int[])) AS bucket"),
             {"space": LOCK_SPACE, "buckets": buckets},
         )
 

@@ -31,9 +31,7 @@ def outputs_of(session: Session, run_pk: int) -> dict[str, dict[str, Any]]:
     return {node_id: output or {} for node_id, output in rows}
 
 
-def begin_attempt(
-    session: Session, *, run_pk: int, run_id: str, stage: Stage, node_id: str
-) -> StageExecution:
+def begin_attempt(session: Session, *, run_pk: int, run_id: str, stage: Stage, node_id: str) -> StageExecution:
     """A new RUNNING row, numbered after the attempts before it; those left RUNNING were cut off and FAILED."""
     for left in session.scalars(
         select(StageExecution).where(
@@ -44,9 +42,7 @@ def begin_attempt(
     ):
         finish_attempt(left, StageStatus.FAILED)
         left.error_type = "Interrupted"
-        left.error_message = (
-            "the attempt did not end: its process died, or it took longer than its time limit"
-        )
+        left.error_message = "the attempt did not end: its process died, or it took longer than its time limit"
         left.error_retryable = True
     last = session.scalar(
         select(func.max(StageExecution.attempt)).where(
@@ -130,9 +126,7 @@ def count_attempts(session: Session, run_pk: int, node_id: str) -> int:
     """How often a node was tried so far."""
     return (
         session.scalar(
-            select(func.count()).where(
-                StageExecution.pipeline_run_id == run_pk, StageExecution.node_id == node_id
-            )
+            select(func.count()).where(StageExecution.pipeline_run_id == run_pk, StageExecution.node_id == node_id)
         )
         or 0
     )

@@ -49,9 +49,7 @@ class StageContext:
     def outputs(self, kind: type[Output]) -> list[Output]:
         """The stored outputs of earlier nodes that are of this kind, in order."""
         stage = kind.model_fields["stage"].default
-        return [
-            kind.model_validate(output) for output in self.previous.values() if output.get("stage") == stage
-        ]
+        return [kind.model_validate(output) for output in self.previous.values() if output.get("stage") == stage]
 
     def changes(self) -> list[IncidentChange]:
         """What earlier nodes found that people should be told."""

@@ -53,9 +53,7 @@ def show_run(run_id: str) -> Response:
             for d in inbox.deliveries_of(session, run.id)
         ]
         fields["stages"] = [stage_fields(row) for row in stages.list_attempts(session, run.id)]
-        fields["notifications"] = [
-            notification_fields(row) for row in notifications.of_run(session, run.run_id)
-        ]
+        fields["notifications"] = [notification_fields(row) for row in notifications.of_run(session, run.run_id)]
     return answer(fields)
 
 

@@ -135,9 +135,7 @@ def _store_answer(session: Session, context: StageContext, answer: Answer) -> In
 
 
 def _input_summary(request: AnalysisRequest) -> str:
-    about = (
-        f"{request.incident.title} ({request.incident.alert_count} alerts)" if request.incident else "host"
-    )
+    about = f"{request.incident.title} ({request.incident.alert_count} alerts)" if request.incident else "host"
     return f"{about}; {len(request.checks)} check results"
 
 

@@ -17,9 +17,7 @@ from tasks.errors import PermanentError
 Results = queue.SimpleQueue[CheckResult]
 
 
-def build_checkers(
-    names: Sequence[str] | None, configs: Mapping[str, Mapping[str, Any]]
-) -> list[Checker]:
+def build_checkers(names: Sequence[str] | None, configs: Mapping[str, Mapping[str, Any]]) -> list[Checker]:
     """The named checkers in that order, each once; None means all that are registered.
 
     Raises PermanentError that names an unknown checker, or the checker and the config key that is wrong.
@@ -90,9 +88,7 @@ def _wait_for(checker: Checker, results: Results, started: float) -> CheckResult
 
 
 def _unknown(checker: Checker, error: str, started: float) -> CheckResult:
-    result = CheckResult(
-        checker_name=checker.kind, status=CheckStatus.UNKNOWN, message=error, error=error
-    )
+    result = CheckResult(checker_name=checker.kind, status=CheckStatus.UNKNOWN, message=error, error=error)
     return _completed(checker, result, started)
 
 

@@ -89,6 +89,4 @@ def _read(delivery: Delivery, driver: str) -> Arrival:
     )
 
 
-INGEST = StageKind(
-    stage=Stage.INGEST, reached=RunStatus.INGESTED, config=IngestConfig, work=work, store=store
-)
+INGEST = StageKind(stage=Stage.INGEST, reached=RunStatus.INGESTED, config=IngestConfig, work=work, store=store)

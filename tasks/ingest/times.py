@@ -35,9 +35,7 @@ def _from_text(text: str) -> datetime | None:
 def _from_number(value: Any) -> datetime | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
         return None
-    seconds = (
-        value / 1e9 if value >= _NANOSECONDS_FROM else value / 1e3 if value >= _MILLISECONDS_FROM else value
-    )
+    seconds = value / 1e9 if value >= _NANOSECONDS_FROM else value / 1e3 if value >= _MILLISECONDS_FROM else value
     try:
         return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):

@@ -92,9 +92,7 @@ def _choose_channels(context: StageContext) -> list[ChannelConfig]:
     if not chosen:
         wanted = context.config.model_dump(exclude_none=True)
         detail = f"; the node asks for {wanted}" if wanted else ""
-        raise PermanentError(
-            f"no active notification channel{detail}: add one with `watchkeeper channels add`"
-        )
+        raise PermanentError(f"no active notification channel{detail}: add one with `watchkeeper channels add`")
     return chosen
 
 
@@ -121,13 +119,13 @@ def _reserve_and_claim(
         return notifications.claim(rows)
 
 
-def _build_channels(chosen: Iterable[ChannelConfig]) -> tuple[dict[str, Channel], dict[str, PermanentError]]:
+def _build_channels(chosen: Iterable[ChannelConfig]) -> tuple[dict[str, Channel], dict[str, Exception]]:
     built: dict[str, Channel] = {}
-    refused: dict[str, PermanentError] = {}
+    refused: dict[str, Exception] = {}
     for channel in chosen:
         try:
             built[channel.name] = build(channel)
-        except PermanentError as error:
+        except (PermanentError, TransientError) as error:
             refused[channel.name] = error
     return built, refused
 
@@ -155,7 +153,7 @@ def _send_all(
     facts: Facts,
     claimed: Sequence[ClaimedNotification],
     built: Mapping[str, Channel],
-    refused: Mapping[str, PermanentError],
+    refused: Mapping[str, Exception],
 ) -> None:
     """Side by side, except that one incident's messages to one channel keep their order."""
     lanes: dict[tuple[str, int], list[ClaimedNotification]] = defaultdict(list)
@@ -170,9 +168,7 @@ def _send_all(
         list(pool.map(send_lane, lanes.values()))
 
 
-def _send(
-    facts: Facts, message: ClaimedNotification, channel: Channel | None, refusal: PermanentError | None
-) -> None:
+def _send(facts: Facts, message: ClaimedNotification, channel: Channel | None, refusal: Exception | None) -> None:
     title = ""
     try:
         if channel is None:
@@ -198,9 +194,7 @@ def _send(
         notifications.mark_sent(session, message, title=title, provider_id=receipt.provider_id)
 
 
-def _record_failure(
-    context: StageContext, message: ClaimedNotification, title: str, error: Exception
-) -> None:
+def _record_failure(context: StageContext, message: ClaimedNotification, title: str, error: Exception) -> None:
     is_dead = context.is_last_attempt or not is_retryable(error)
     text = redact_text(str(error))
     log.warning(
@@ -222,9 +216,7 @@ def _outcomes(changes: Sequence[IncidentChange], names: set[str]) -> list[Notifi
 def _raise_unless_told(context: StageContext, outcomes: Sequence[Notification]) -> None:
     waiting = [row for row in outcomes if row.status in notifications.UNSENT]
     if waiting and not context.is_last_attempt:
-        raise TransientError(
-            f"{len(waiting)} of {len(outcomes)} messages did not go out: {_reasons(waiting)}"
-        )
+        raise TransientError(f"{len(waiting)} of {len(outcomes)} messages did not go out: {_reasons(waiting)}")
     dead = [row for row in outcomes if row.status is not NotificationStatus.SENT]
     if dead and len(dead) == len(outcomes):
         raise PermanentError(f"every channel failed: {_reasons(dead)}")
@@ -260,6 +252,4 @@ def _result(context: StageContext, outcomes: Sequence[Notification]) -> NotifyRe
     )
 
 
-NOTIFY = StageKind(
-    stage=Stage.NOTIFY, reached=RunStatus.NOTIFIED, config=NotifyConfig, work=work, store=store
-)
+NOTIFY = StageKind(stage=Stage.NOTIFY, reached=RunStatus.NOTIFIED, config=NotifyConfig, work=work, store=store)

@@ -457,9 +457,7 @@ def test_part_has_a_session_of_its_own(folder: Path, said: list[str]) -> None:
         supervisor.stop()
 
 
-def test_large_log_is_put_aside_at_a_start(
-    folder: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_log_is_put_aside_at_a_start(folder: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor_module, "MAX_LOG_BYTES", 1000)
     log = folder / "receiver.log"
     supervisor = supervise(said, part(folder, "receiver", "echo hello;" + STEADY))

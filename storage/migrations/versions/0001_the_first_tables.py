@@ -45,9 +45,7 @@ def upgrade():
         sa.Column("finished_at", UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
         sa.UniqueConstraint("delivery_id", name=op.f("uq_deliveries_delivery_id")),
-        sa.UniqueConstraint(
-            "source", "sender_delivery_id", name=op.f("uq_deliveries_source_sender_delivery_id")
-        ),
+        sa.UniqueConstraint("source", "sender_delivery_id", name=op.f("uq_deliveries_source_sender_delivery_id")),
     )
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_deliveries_received_at"), ["received_at"], unique=False)
@@ -254,9 +252,7 @@ def upgrade():
     )
     with op.batch_alter_table("analysis_runs", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_analysis_runs_incident_id"), ["incident_id"], unique=False)
-        batch_op.create_index(
-            batch_op.f("ix_analysis_runs_pipeline_run_id"), ["pipeline_run_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_analysis_runs_pipeline_run_id"), ["pipeline_run_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_analysis_runs_status"), ["status"], unique=False)
         batch_op.create_index(batch_op.f("ix_analysis_runs_trace_id"), ["trace_id"], unique=False)
 
@@ -377,9 +373,7 @@ def upgrade():
             batch_op.f("ix_pipeline_runs_alert_fingerprint"), ["alert_fingerprint"], unique=False
         )
         batch_op.create_index(batch_op.f("ix_pipeline_runs_created_at"), ["created_at"], unique=False)
-        batch_op.create_index(
-            batch_op.f("ix_pipeline_runs_definition_name"), ["definition_name"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_pipeline_runs_definition_name"), ["definition_name"], unique=False)
         batch_op.create_index(batch_op.f("ix_pipeline_runs_flow_run_id"), ["flow_run_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_pipeline_runs_incident_id"), ["incident_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_pipeline_runs_status"), ["status"], unique=False)
@@ -534,9 +528,7 @@ def upgrade():
         ),
     )
     with op.batch_alter_table("stage_executions", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_stage_executions_idempotency_key"), ["idempotency_key"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_stage_executions_idempotency_key"), ["idempotency_key"], unique=False)
         batch_op.create_index(batch_op.f("ix_stage_executions_stage"), ["stage"], unique=False)
 
     # ### end Alembic commands ###

@@ -35,7 +35,7 @@ class Checker(Protocol):
     """Measures one thing about this host."""
 
     kind: ClassVar[str]
-    Config: ClassVar[type[CheckerConfig]]
+    Config: ClassVar[type[Any]]  # a CheckerConfig; type checkers want a class attribute's exact type
 
     def __init__(self, config: Any) -> None:
         """A checker that will measure by this config."""

@@ -45,9 +45,7 @@ class Cpu:
     def measure(self) -> CheckResult:
         """Take the samples, one `sample_interval` each."""
         config = self.config
-        rounds = [
-            psutil.cpu_percent(interval=config.sample_interval, percpu=True) for _ in range(config.samples)
-        ]
+        rounds = [psutil.cpu_percent(interval=config.sample_interval, percpu=True) for _ in range(config.samples)]
         samples = [fmean(cores) for cores in rounds]
         cpu_percent = round(fmean(samples), 1)
         metrics: dict[str, Any] = {

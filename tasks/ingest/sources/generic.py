@@ -27,9 +27,7 @@ SEVERITIES = ("severity", "level", "priority")
 STARTS = ("started_at", "startsAt", "timestamp", "ts")
 ENDS = ("ended_at", "endsAt", "resolved_at")
 DESCRIPTIONS = ("description", "message", "text")
-FIRING = frozenset(
-    ["", "firing", "alerting", "triggered", "problem", "open", "active", "critical", "warning"]
-)
+FIRING = frozenset(["", "firing", "alerting", "triggered", "problem", "open", "active", "critical", "warning"])
 RESOLVED = frozenset(["resolved", "ok", "recovered", "closed", "cleared", "inactive", "up"])
 
 
