@@ -11,6 +11,7 @@ from storage.tables import Alert, Incident
 from storage.tables.base import utc_now
 from storage.vocabulary import LIVE_INCIDENT, AlertStatus, IncidentStatus, Severity
 
+CHUNK = 1000
 # Groups are locked by bucket: a body of 5,000 groups must not need 5,000 of PostgreSQL's lock slots.
 LOCK_BUCKETS = 256
 LOCK_SPACE = 0x57434B  # "WCK": keeps our advisory locks apart from others in the database
@@ -29,20 +30,35 @@ def lock_groups(session: Session, group_keys: Iterable[str]) -> None:
         )
 
 
-def find_joinable(
-    session: Session, group_key: str, *, reopen_window: timedelta, started_at: datetime
-) -> Incident | None:
-    """The live incident of a group, else the last one if it ended within the reopen window before the start."""
-    last = session.scalar(
-        select(Incident)
-        .where(Incident.group_key == group_key)
-        .order_by(Incident.status.in_(LIVE_INCIDENT).desc(), Incident.id.desc())
-        .limit(1)
-    )
-    if last is None or last.status in LIVE_INCIDENT:
-        return last
-    is_recent = last.resolved_at is not None and last.resolved_at >= started_at - reopen_window
-    return last if last.status is IncidentStatus.RESOLVED and is_recent else None
+def last_of_groups(session: Session, group_keys: Iterable[str]) -> dict[str, Incident]:
+    """The newest incident of each group; the live one, where there is one, since only the newest can live."""
+    wanted = sorted(group_keys)
+    found: dict[str, Incident] = {}
+    for start in range(0, len(wanted), CHUNK):
+        newest = (
+            select(func.max(Incident.id))
+            .where(Incident.group_key.in_(wanted[start : start + CHUNK]))
+            .group_by(Incident.group_key)
+        )
+        rows = session.scalars(select(Incident).where(Incident.id.in_(newest)))
+        found.update((incident.group_key, incident) for incident in rows)
+    return found
+
+
+def by_ids(session: Session, ids: Iterable[int]) -> dict[int, Incident]:
+    """Incidents by id."""
+    wanted = sorted(ids)
+    found: dict[int, Incident] = {}
+    for start in range(0, len(wanted), CHUNK):
+        rows = session.scalars(select(Incident).where(Incident.id.in_(wanted[start : start + CHUNK])))
+        found.update((incident.id, incident) for incident in rows)
+    return found
+
+
+def may_reopen(incident: Incident, started_at: datetime, *, window: timedelta) -> bool:
+    """Whether an episode that began then belongs to this ended incident rather than to a new one."""
+    is_recent = incident.resolved_at is not None and started_at <= incident.resolved_at + window
+    return incident.status is IncidentStatus.RESOLVED and is_recent
 
 
 def reopen(incident: Incident, *, started_at: datetime) -> None:
@@ -61,21 +77,21 @@ def acknowledge(incident: Incident) -> None:
         incident.acknowledged_at = utc_now()
 
 
-def resolve(incident: Incident, *, resolved_at: datetime) -> None:
-    """Its last alert has ended."""
+def resolve(incident: Incident, *, resolved_at: datetime | None) -> None:
+    """Its last alert has ended, then or now."""
     incident.status = IncidentStatus.RESOLVED
-    incident.resolved_at = resolved_at
+    incident.resolved_at = resolved_at or utc_now()
 
 
 def firing_severities(session: Session, incident_ids: Iterable[int]) -> dict[int, Severity]:
     """The highest severity among the firing alerts of each incident; none for one without any."""
     rows = session.execute(
-        select(Alert.incident_id, Alert.severity, func.count())
+        select(Alert.incident_id, Alert.severity)
         .where(Alert.incident_id.in_(list(incident_ids)), Alert.status == AlertStatus.FIRING)
         .group_by(Alert.incident_id, Alert.severity)
     )
     highest: dict[int, Severity] = {}
-    for incident_id, severity, _ in rows:
+    for incident_id, severity in rows:
         if incident_id is not None:
             highest[incident_id] = max(highest.get(incident_id, severity), severity, key=lambda s: s.rank)
     return highest

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from storage.tables.base import Base, BigId, utc_now, word
 from storage.vocabulary import AlertEvent, AlertStatus, IncidentStatus, Severity
@@ -71,6 +71,8 @@ class Alert(Base):
     updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
     trace_id: Mapped[str] = mapped_column(String(64), default="", index=True)
     incident_id: Mapped[int | None] = mapped_column(ForeignKey("incidents.id"), index=True)
+    # Set only to let a new alert and its new incident be written together; never read.
+    incident: Mapped[Incident | None] = relationship(lazy="raise")
 
 
 class AlertHistory(Base):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from enum import Enum, auto
 from typing import Any, ClassVar, Protocol
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from storage.records import AlertView, Analysis, CheckResult, IncidentView, Record
 from storage.vocabulary import AlertStatus, RecommendationType
@@ -93,6 +93,11 @@ class AnalysisRequest(Record):
         return list(dict.fromkeys(names[0] for names in named if names))
 
     @property
+    def unread_hosts(self) -> list[str]:
+        """Those of the affected hosts that the readings are not of."""
+        return [host for host in self.affected_hosts if not _is_same_host(host, self.own_host)]
+
+    @property
     def origin(self) -> Origin:
         """AFFECTED_HOST only if every live alert is about Watchkeeper's own host.
 
@@ -121,10 +126,13 @@ class AnalysisRequest(Record):
 
 
 class Provider(Protocol):
-    """Answers what is probably wrong. What it raises is permanent or transient as in tasks/errors.py."""
+    """Answers what is probably wrong. What it raises is permanent or transient as in tasks/errors.py.
+
+    Named as a base by every provider: only so does mypy take a nested class for `Config`.
+    """
 
     kind: ClassVar[str]
-    Config: ClassVar[type[Any]]  # a BaseModel; type checkers want a class attribute's exact type
+    Config: ClassVar[type[BaseModel]]
 
     def __init__(self, config: Any) -> None:
         """A provider that will answer by this config."""

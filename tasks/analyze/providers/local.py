@@ -20,6 +20,7 @@ from tasks.analyze.providers.base import (
     PROCESS,
     AnalysisRequest,
     Origin,
+    Provider,
     topic_of,
     topic_of_check,
 )
@@ -112,7 +113,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Local:
+class Local(Provider):
     """Answer by fixed rules: the words give the kind of problem, readings of the same host its cause.
 
     Readings of Watchkeeper's own host are never taken for another's. The same request gives the same answer.
@@ -293,10 +294,10 @@ def _measured(request: AnalysisRequest, finding: Finding) -> str:
     if finding.check is None:
         return ""
     sentence = f"{finding.check.message}, on {request.own_host or 'this host'}."
-    return f"{sentence} {_users(request, finding)}".strip() if finding.check.status in OVER else sentence
+    return f"{sentence} {_biggest_users(request, finding)}".strip() if finding.check.status in OVER else sentence
 
 
-def _users(request: AnalysisRequest, finding: Finding) -> str:
+def _biggest_users(request: AnalysisRequest, finding: Finding) -> str:
     processes = _processes(request, finding.topic)[:MAX_PROCESSES_NAMED]
     if finding.topic is MEMORY and processes:
         named = (f"{p['name']} (pid {p['pid']}, {p['rss_mb']:.0f} MB)" for p in processes)
@@ -311,7 +312,7 @@ def _users(request: AnalysisRequest, finding: Finding) -> str:
 
 
 def _whose_readings(request: AnalysisRequest) -> str:
-    own_host, place = request.own_host, _place(request)
+    own_host, place = request.own_host, _named(request.unread_hosts)
     match request.origin:
         case Origin.NONE:
             return "No readings came with it."
@@ -346,7 +347,8 @@ def _details(request: AnalysisRequest, finding: Finding, max_processes: int) -> 
 
 
 def _actions(request: AnalysisRequest, finding: Finding) -> list[str]:
-    host = next(iter(request.affected_hosts), request.own_host if request.incident is None else "")
+    hosts = [*request.unread_hosts, *request.affected_hosts] if request.incident else [request.own_host]
+    host = next(iter(hosts), "")
     is_typable = bool(_HOST.fullmatch(host)) and host != "localhost"
     path = _mount_point(request) or (finding.check.metrics.get("worst_path") if finding.check else "") or "/"
     commands = [command for command in COMMANDS[finding.topic] if is_typable or "{host}" not in command]
@@ -381,7 +383,10 @@ def _disks_over(finding: Finding) -> dict[str, Any]:
 
 def _place(request: AnalysisRequest) -> str:
     """The affected hosts in words, or the own host where the question is about that; empty if unknown."""
-    hosts = request.affected_hosts if request.incident else [request.own_host]
+    return _named(request.affected_hosts if request.incident else [request.own_host])
+
+
+def _named(hosts: Sequence[str]) -> str:
     named = ", ".join(_one_line(host) for host in hosts[:MAX_HOSTS_NAMED])
     return f"{named} and {len(hosts) - MAX_HOSTS_NAMED} more" if len(hosts) > MAX_HOSTS_NAMED else named
 

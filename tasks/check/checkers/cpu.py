@@ -8,11 +8,11 @@ import psutil
 from pydantic import Field, FiniteFloat, model_validator
 
 from storage.records import CheckResult
-from tasks.check.checkers.base import RisingConfig, crossed, judge_rising
+from tasks.check.checkers.base import Checker, RisingConfig, crossed, judge_rising
 
 
 @dataclass(frozen=True)
-class Cpu:
+class Cpu(Checker):
     """The mean use of all processors over some samples.
 
     `cpu_percent` is that mean, 100 being every core busy; `cpu_min` and `cpu_max` are the calmest and the

@@ -8,7 +8,7 @@ from pydantic import Field, FiniteFloat, StringConstraints
 
 from storage.records import CheckResult
 from storage.vocabulary import CheckStatus
-from tasks.check.checkers.base import RisingConfig, crossed, gib, judge_rising
+from tasks.check.checkers.base import Checker, RisingConfig, crossed, gib, judge_rising
 
 Usage = dict[str, float]
 # Absolute, since a worker's working folder is nobody's choice; without NUL, which no database column takes.
@@ -16,7 +16,7 @@ Path = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$")]
 
 
 @dataclass(frozen=True)
-class Disk:
+class Disk(Checker):
     """The fullest of some file systems, each named by a path on it.
 
     `percent` is `df`'s Use%: what ordinary users have left counts, not what is reserved for root. The worst

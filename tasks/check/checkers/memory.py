@@ -7,11 +7,11 @@ import psutil
 from pydantic import FiniteFloat
 
 from storage.records import CheckResult
-from tasks.check.checkers.base import RisingConfig, crossed, gib, judge_rising
+from tasks.check.checkers.base import Checker, RisingConfig, crossed, gib, judge_rising
 
 
 @dataclass(frozen=True)
-class Memory:
+class Memory(Checker):
     """Memory that programs cannot have: everything but what the kernel calls available.
 
     With `include_swap` the fuller of memory and swap decides.
