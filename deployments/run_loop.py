@@ -54,14 +54,14 @@ class RunLoop:
         self.slots = Slots(_slots(settings), on_free=self._ring)
         self.executor = Executor(self.slots)
         self.relay: Relay | None = None
-        self.is_started = False
+        self.started = threading.Event()
 
     def start(self) -> None:
         """Begin to take deliveries from the inbox."""
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._begin(), self._loop).result()
         threading.Thread(target=self._listen, name="bell", daemon=True).start()
-        self.is_started = True
+        self.started.set()
 
     def submit(self, flow_run: FlowRun, pipeline: str) -> Future[None]:
         """Execute a flow run that the worker took from the work pool. The future ends with it."""
@@ -69,7 +69,7 @@ class RunLoop:
 
     def drain(self, timeout_seconds: float) -> None:
         """Take nothing more, and wait for the runs in flight. A second call does nothing."""
-        if not self.is_started or self._is_closing.is_set():
+        if not self.started.is_set() or self._is_closing.is_set():
             return
         self._is_closing.set()
         asyncio.run_coroutine_threadsafe(self._finish(timeout_seconds), self._loop).result()

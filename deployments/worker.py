@@ -9,6 +9,8 @@ from deployments import logs
 from deployments.ready import READY_FILE
 from deployments.worker_type import WORK_POOL, WarmWorker
 
+START_SECONDS = 60
+
 
 async def serve() -> None:
     """Work until SIGTERM or SIGINT, then finish the runs in flight."""
@@ -20,9 +22,7 @@ async def serve() -> None:
     polling = asyncio.create_task(worker.start(printer=lambda _: None))
     stopping = asyncio.create_task(stop.wait())
     if READY_FILE in os.environ:
-        while not worker.run_loop.is_started and not polling.done():
-            await asyncio.sleep(0.05)
-        Path(os.environ[READY_FILE]).write_text(str(os.getpid()))
+        await asyncio.to_thread(_tell_ready, worker, Path(os.environ[READY_FILE]))
     await asyncio.wait([polling, stopping], return_when=asyncio.FIRST_COMPLETED)
     if polling.done():
         polling.result()
@@ -31,6 +31,11 @@ async def serve() -> None:
     await asyncio.to_thread(worker.run_loop.drain, worker.drain_seconds)
     polling.cancel()
     await asyncio.gather(polling, return_exceptions=True)
+
+
+def _tell_ready(worker: WarmWorker, ready_file: Path) -> None:
+    if worker.run_loop.started.wait(START_SECONDS):
+        ready_file.write_text(str(os.getpid()))
 
 
 def main() -> None:

@@ -40,6 +40,10 @@ class PostponedError(Exception):
         self.delay_seconds = delay_seconds
 
 
+class InterruptedRunError(Exception):
+    """Something under the run broke, not one of its stages; the run is left to be resumed."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How an execution ended."""
@@ -60,8 +64,8 @@ async def execute(
 ) -> Outcome:
     """Run a definition's nodes, leaving out those that have a stored result.
 
-    Raises RunHeldError when somebody else executes the run, LeaseLostError when somebody took it over, and
-    PostponedError when it is to go on later.
+    Raises RunHeldError when somebody else executes the run, LeaseLostError when somebody took it over,
+    PostponedError when it is to go on later, and InterruptedRunError as `call_node` does.
     """
     held, definition = await asyncio.to_thread(_begin, run_id, via, flow_run_id)
     async with _kept(held):
@@ -70,9 +74,9 @@ async def execute(
         except PostponedError as postponed:
             await asyncio.to_thread(_put_down, held, postponed.delay_seconds)
             raise
-        except (LeaseLostError, StaleAttemptError):
+        except (LeaseLostError, StaleAttemptError, InterruptedRunError):
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (the edge that records why a run failed)
             return await asyncio.to_thread(_fail, held, error)
         return await asyncio.to_thread(_complete, held, reached)
 

@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.flow_engine import run_flow_async
 
 from flows.direct import run_directly
-from flows.execution import PostponedError
+from flows.execution import InterruptedRunError, PostponedError
 from flows.library import UnknownPipelineError
 from flows.pipeline import PipelineFlow
 from flows.slots import RunSlot, Slots
@@ -57,7 +57,7 @@ class Executor:
         try:
             await slot.take()
             await work
-        except (RunHeldError, LeaseLostError, StaleAttemptError, PostponedError) as error:
+        except (RunHeldError, LeaseLostError, StaleAttemptError, PostponedError, InterruptedRunError) as error:
             log.info("run left", extra={"run_id": run_id, "reason": str(error)})
         except UnknownPipelineError as error:
             log.error("run cannot begin", extra={"run_id": run_id, "reason": str(error)})  # noqa: TRY400

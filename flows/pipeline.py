@@ -6,15 +6,17 @@ from typing import Any
 from uuid import uuid4
 
 import anyio.to_thread
+import httpx
 from prefect import Flow, flow, get_client
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Cancelled, Completed, Failed
 from prefect.tasks import Task
 
 from flows.definition import Node
-from flows.execution import Outcome, execute
+from flows.execution import InterruptedRunError, Outcome, execute
 from flows.intake import run_for_flow, skip_late_run
 from flows.nodes import NODE_TYPES
 from flows.report import markdown_report, tags_of
@@ -82,7 +84,11 @@ async def _call_node(node: Node, order: NodeOrder) -> dict[str, Any]:
         retry_condition_fn=_may_retry,
         timeout_seconds=node.timeout_seconds,
     )
-    output: dict[str, Any] = await task(order)
+    try:
+        output: dict[str, Any] = await task(order)
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        # Stages raise errors of our own; these are the engine's, whose server went away.
+        raise InterruptedRunError(f"prefect's server went away in node {node.id}") from error
     return output
 
 

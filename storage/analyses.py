@@ -1,6 +1,7 @@
 """The audit trail of analyses."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,26 +14,26 @@ from storage.tables.base import utc_now
 from storage.vocabulary import AnalysisStatus
 
 
+@dataclass(frozen=True)
+class AnalysisOrder:
+    """Who was asked about what, for which run, and when."""
+
+    provider: str
+    provider_config: Mapping[str, Any]
+    incident_id: int | None
+    run_id: str
+    trace_id: str
+    started_at: datetime
+    input_summary: str = ""
+    checker_output_ref: str = ""
+
+
 def add_succeeded(
-    session: Session,
-    analysis: Analysis,
-    *,
-    provider: str,
-    provider_config: Mapping[str, Any],
-    incident_id: int | None,
-    run_id: str,
-    trace_id: str,
-    started_at: datetime,
-    fallback_used: bool,
-    input_summary: str,
-    checker_output_ref: str,
+    session: Session, order: AnalysisOrder, analysis: Analysis, *, fallback_used: bool
 ) -> AnalysisRun:
     """Store a provider's answer."""
-    row = _row(provider, provider_config, incident_id, run_id, trace_id, started_at)
-    row.status = AnalysisStatus.SUCCEEDED
+    row = _row(order, AnalysisStatus.SUCCEEDED)
     row.fallback_used = fallback_used
-    row.input_summary = input_summary
-    row.checker_output_ref = checker_output_ref
     row.model_name = analysis.model_name
     row.summary = analysis.summary
     row.probable_cause = analysis.probable_cause
@@ -47,42 +48,27 @@ def add_succeeded(
     return row
 
 
-def add_failed(
-    session: Session,
-    error: Exception,
-    *,
-    provider: str,
-    provider_config: Mapping[str, Any],
-    incident_id: int | None,
-    run_id: str,
-    trace_id: str,
-    started_at: datetime,
-) -> AnalysisRun:
+def add_failed(session: Session, order: AnalysisOrder, error: Exception) -> AnalysisRun:
     """Store that a provider did not answer, and why."""
-    row = _row(provider, provider_config, incident_id, run_id, trace_id, started_at)
-    row.status = AnalysisStatus.FAILED
+    row = _row(order, AnalysisStatus.FAILED)
     row.error_message = redact_text(f"{type(error).__name__}: {error}")
     session.add(row)
     session.flush()
     return row
 
 
-def _row(
-    provider: str,
-    provider_config: Mapping[str, Any],
-    incident_id: int | None,
-    run_id: str,
-    trace_id: str,
-    started_at: datetime,
-) -> AnalysisRun:
+def _row(order: AnalysisOrder, status: AnalysisStatus) -> AnalysisRun:
     now = utc_now()
     return AnalysisRun(
-        trace_id=trace_id,
-        pipeline_run_id=run_id,
-        provider=provider,
-        provider_config=redact(dict(provider_config)),
-        incident_id=incident_id,
-        started_at=started_at,
+        status=status,
+        trace_id=order.trace_id,
+        pipeline_run_id=order.run_id,
+        provider=order.provider,
+        provider_config=redact(dict(order.provider_config)),
+        incident_id=order.incident_id,
+        input_summary=order.input_summary,
+        checker_output_ref=order.checker_output_ref,
+        started_at=order.started_at,
         completed_at=now,
-        duration_ms=(now - started_at).total_seconds() * 1000,
+        duration_ms=(now - order.started_at).total_seconds() * 1000,
     )

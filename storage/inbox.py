@@ -83,7 +83,7 @@ def count_waiting(session: Session) -> dict[str, int]:
         .where(Delivery.status == DeliveryStatus.WAITING)
         .group_by(Delivery.pipeline)
     )
-    return {pipeline: count for pipeline, count in rows}
+    return dict(rows.all())
 
 
 def claim(session: Session, *, pipeline: str, limit: int) -> list[Delivery]:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from storage.tables import Alert, Incident
 from storage.tables.base import utc_now
-from storage.vocabulary import LIVE_INCIDENT, AlertStatus, IncidentStatus, Severity
+from storage.vocabulary import AlertStatus, IncidentStatus, Severity
 
 CHUNK = 1000
 # Groups are locked by bucket: a body of 5,000 groups must not need 5,000 of PostgreSQL's lock slots.

@@ -17,8 +17,8 @@ from storage.vocabulary import DeliveryStatus
 from tasks.ingest import sources
 from tasks.ingest.body import BodyError, read_json
 from tasks.ingest.sources.base import UnreadablePayloadError
-from webhook_app.access import require_webhook_token
 from webhook_app.accept import NotStoredError
+from webhook_app.access import require_webhook_token
 from webhook_app.answers import answer, error_answer
 from webhook_app.state import state
 

@@ -1,5 +1,7 @@
 """Alembic's entry: migrations run over the connection that storage.migrate hands in."""
 
+from typing import Any, Literal
+
 from alembic import context
 from sqlalchemy import JSON
 from sqlalchemy.types import BigInteger
@@ -8,7 +10,7 @@ from storage.tables import Base
 from storage.tables.base import UtcDateTime
 
 
-def render_item(kind, item, _context):
+def render_item(kind: str, item: Any, _context: Any) -> str | Literal[False]:
     """Write our column types by their names, so that a migration is the same on every database."""
     if kind != "type":
         return False
@@ -16,7 +18,7 @@ def render_item(kind, item, _context):
         return "UtcDateTime()"
     if isinstance(item, JSON):
         return "Json"
-    if isinstance(item, BigInteger) and item._variant_mapping:
+    if isinstance(item, BigInteger) and item._variant_mapping:  # noqa: SLF001  (no public way to ask)
         return "BigId"
     return False
 

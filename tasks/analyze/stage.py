@@ -4,7 +4,7 @@ A provider that fails costs no alert: the local rules stand in for it, and the m
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, field_validator
 from sqlalchemy.orm import Session
 
 from storage import alerts, analyses, database, settings
+from storage.analyses import AnalysisOrder
 from storage.records import Analysis, AnalyzeResult, ChecksResult, IncidentAnalysis
 from storage.tables import PipelineRun
 from storage.tables.base import utc_now
@@ -99,36 +100,25 @@ def _analyze(name: str, config: Mapping[str, Any], request: AnalysisRequest) -> 
 
 def _store_answer(session: Session, context: StageContext, answer: Answer) -> IncidentAnalysis:
     incident = answer.request.incident
-    incident_id = incident.id if incident else None
-    if answer.failure:
-        analyses.add_failed(
-            session,
-            answer.failure,
-            provider=answer.provider,
-            provider_config=answer.provider_config,
-            incident_id=incident_id,
-            run_id=context.run_id,
-            trace_id=context.trace_id,
-            started_at=answer.started_at,
-        )
-    provider = FALLBACK if answer.failure else answer.provider
-    row = analyses.add_succeeded(
-        session,
-        answer.analysis,
-        provider=provider,
-        provider_config={} if answer.failure else answer.provider_config,
-        incident_id=incident_id,
+    order = AnalysisOrder(
+        provider=answer.provider,
+        provider_config=answer.provider_config,
+        incident_id=incident.id if incident else None,
         run_id=context.run_id,
         trace_id=context.trace_id,
         started_at=answer.started_at,
-        fallback_used=answer.failure is not None,
         input_summary=_input_summary(answer.request),
         checker_output_ref=f"run:{context.run_id}:checks" if answer.request.checks else "",
     )
+    fallback_used = answer.failure is not None
+    if answer.failure is not None:
+        analyses.add_failed(session, order, answer.failure)
+        order = replace(order, provider=FALLBACK, provider_config={})
+    row = analyses.add_succeeded(session, order, answer.analysis, fallback_used=fallback_used)
     return IncidentAnalysis(
-        incident_id=incident_id,
-        provider=provider,
-        fallback_used=answer.failure is not None,
+        incident_id=order.incident_id,
+        provider=order.provider,
+        fallback_used=fallback_used,
         ai_output_ref=f"analysis:{row.id}",
         analysis=answer.analysis,
     )

@@ -6,8 +6,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
-from tasks.attempt import NodeOrder, attempt_node
 from tasks.analyze.stage import ANALYZE
+from tasks.attempt import NodeOrder, attempt_node
 
 
 @task(name="analyze", cache_policy=NO_CACHE, persist_result=False)

@@ -225,9 +225,7 @@ class Ingestion:
         self._history.append((alert, row))
 
 
-def _write_alert(
-    alert: Alert, parsed: ParsedAlert, arrival: Arrival, step: Step, *, started_at: datetime
-) -> None:
+def _write_alert(alert: Alert, parsed: ParsedAlert, arrival: Arrival, step: Step, *, started_at: datetime) -> None:
     is_new_episode = step in {Step.CREATED, Step.REFIRED} or (
         parsed.started_at is not None and parsed.started_at > alert.started_at
     )

@@ -4,11 +4,33 @@ from storage.vocabulary import Severity
 
 WORDS: dict[Severity, frozenset[str]] = {
     Severity.CRITICAL: frozenset(
-        "critical crit fatal emergency emerg page disaster p0 p1 p2 sev0 sev1 sev2 error high major".split()
+        [
+            "critical",
+            "crit",
+            "fatal",
+            "emergency",
+            "emerg",
+            "page",
+            "disaster",
+            "p0",
+            "p1",
+            "p2",
+            "sev0",
+            "sev1",
+            "sev2",
+            "error",
+            "high",
+            "major",
+        ]
     ),
-    Severity.WARNING: frozenset("warning warn average minor medium p3 sev3".split()),
+    Severity.WARNING: frozenset(["warning", "warn", "average", "minor", "medium", "p3", "sev3"]),
     Severity.INFO: frozenset(
-        ["informational", "information", "not classified", *"info notice low p4 p5 none ok debug".split()]
+        [
+            "informational",
+            "information",
+            "not classified",
+            *["info", "notice", "low", "p4", "p5", "none", "ok", "debug"],
+        ]
     ),
 }
 BY_WORD = {word: severity for severity, words in WORDS.items() for word in words}

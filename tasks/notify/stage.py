@@ -171,8 +171,7 @@ def _send_all(
 def _send(facts: Facts, message: ClaimedNotification, channel: Channel | None, refusal: Exception | None) -> None:
     title = ""
     try:
-        if channel is None:
-            raise refusal or PermanentError(f"channel {message.channel} is gone")
+        driver = _usable(channel, refusal, message.channel)
         notification = compose(
             incident=facts.incidents[message.incident_id],
             reason=message.reason,
@@ -186,12 +185,18 @@ def _send(facts: Facts, message: ClaimedNotification, channel: Channel | None, r
             idempotency_key=message.idempotency_key,
         )
         title = notification.title
-        receipt = channel.deliver(notification)
+        receipt = driver.deliver(notification)
     except Exception as error:  # noqa: BLE001  (the edge that records why a message did not go out)
         _record_failure(facts.context, message, title, error)
         return
     with database.get().write() as session:
         notifications.mark_sent(session, message, title=title, provider_id=receipt.provider_id)
+
+
+def _usable(channel: Channel | None, refusal: Exception | None, name: str) -> Channel:
+    if channel is None:
+        raise refusal or PermanentError(f"channel {name} is gone")
+    return channel
 
 
 def _record_failure(context: StageContext, message: ClaimedNotification, title: str, error: Exception) -> None:

@@ -54,6 +54,10 @@ PLACE_LABELS = {
 }
 TEXT_ANNOTATIONS = ("summary", "description", "message")
 
+# What a longer text says beyond this adds no new kind of problem.
+MAX_TEXT_CHARS = 4_000
+
+_NAME = re.compile(r"\w(?:[\w.-]*\w)?")
 _URL = re.compile(r"\w+://\S+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _CAMEL = re.compile(r"[A-Z]{2,}s(?![a-z])|[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
@@ -211,10 +215,8 @@ def _places(incident: IncidentView) -> set[str]:
         hosts = host_names(alert)
         names |= {*hosts, *(host.split(".")[0] for host in hosts)}
         names |= {value for label, value in alert.labels.items() if label in PLACE_LABELS}
-    return {name for name in names if len(name) > 1 and name.lower() not in TOPICS}
+    return {name.lower() for name in names} - TOPICS.keys()
 
 
 def _without(places: set[str], text: str) -> str:
-    for place in sorted(places, key=len, reverse=True):
-        text = re.sub(rf"(?<![\w-]){re.escape(place)}(?![\w-])", " ", text, flags=re.IGNORECASE)
-    return text
+    return _NAME.sub(lambda name: " " if name[0].lower() in places else name[0], text[:MAX_TEXT_CHARS])

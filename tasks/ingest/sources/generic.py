@@ -49,7 +49,7 @@ def check(payload: Any) -> None:
 def parse(payload: Any) -> ParsedPayload:
     """The payload itself as one alert, or each entry of `alerts`."""
     check(payload)
-    entries = payload["alerts"] if "alerts" in payload else [payload]
+    entries = payload.get("alerts", [payload])
     alerts, faults = parse_each(entries, _parse_alert, "alerts" if "alerts" in payload else "payload")
     return ParsedPayload(source=NAME, alerts=alerts, faults=faults, version=text_of(payload.get("version")))
 
