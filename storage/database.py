@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -104,8 +105,12 @@ def make_engine(url: str, *, pool_size: int = 16, lock_timeout_ms: int = LOCK_TI
 
 
 def strict_json(value: Any) -> str:
-    """JSON that every reader accepts: no NaN or Infinity. Raises ValueError where there is one."""
-    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=str)
+    """JSON that every reader accepts: no NaN or Infinity (ValueError where there is one); times as ISO 8601."""
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_json_default)
+
+
+def _json_default(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _listen_on_sqlite(engine: Engine) -> None:

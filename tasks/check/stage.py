@@ -69,6 +69,7 @@ def store(session: Session, context: StageContext, findings: Findings) -> Checks
         if row.checker_name in alerts:
             row.alert_id = stored[SOURCE, alerts[row.checker_name].fingerprint].id
     run.incident_id = ingested.incident_id
+    run.alert_fingerprint = ingested.alert_fingerprint
     run.source = SOURCE
     return result.model_copy(update={"incident_ids": ingested.incident_ids, "changes": ingested.changes})
 

@@ -131,19 +131,23 @@ class Local(Provider):
     def analyze(self, request: AnalysisRequest) -> Analysis:
         """Judge the incident, or the checks where there is none."""
         findings = _findings(request)
+        first = findings[0] if findings else None
         return Analysis(
             summary=_summary(request, findings),
-            probable_cause=_cause(request, findings[0]) if findings else "",
-            confidence=findings[0].support.value if findings else None,
-            recommendations=[self._recommend(request, finding) for finding in findings],
+            probable_cause=_cause(request, first) if first else "",
+            confidence=first.support.value if first else None,
+            recommendations=[
+                self._recommend(request, finding, request.incident if finding is first else None)
+                for finding in findings
+            ],
             model_name="rules",
         )
 
-    def _recommend(self, request: AnalysisRequest, finding: Finding) -> Recommendation:
+    def _recommend(self, request: AnalysisRequest, finding: Finding, about: IncidentView | None) -> Recommendation:
         place = _place(request)
         return Recommendation(
             type=finding.topic,
-            priority=_priority(request, finding),
+            priority=_priority(about, finding),
             title=f"{TITLES[finding.topic]} on {place}" if place else TITLES[finding.topic],
             description=_measured(request, finding) or _whose_readings(request),
             details=_details(request, finding, self.config.top_n_processes),
@@ -225,12 +229,13 @@ def _mount_point(request: AnalysisRequest) -> str:
     return next((path for path in labels if path.startswith("/") and path.isprintable()), "")
 
 
-def _priority(request: AnalysisRequest, finding: Finding) -> RecommendationPriority:
-    if request.incident is None:
-        return PRIORITY[finding.check.status] if finding.check else RecommendationPriority.LOW
-    if request.incident.status in ENDED:
+def _priority(incident: IncidentView | None, finding: Finding) -> RecommendationPriority:
+    """By the incident's severity where the finding is about one, else by the check's status."""
+    if incident and incident.status not in ENDED:
+        return PRIORITY[incident.severity]
+    if incident or not finding.check:
         return RecommendationPriority.LOW
-    return PRIORITY[request.incident.severity]
+    return PRIORITY[finding.check.status]
 
 
 def _summary(request: AnalysisRequest, findings: Sequence[Finding]) -> str:
@@ -281,7 +286,7 @@ def _cause(request: AnalysisRequest, finding: Finding) -> str:
             return f"The alert's words name no resource, but on the same host: {_measured(request, finding)}"
         case Support.CONTRADICTED:
             return (
-                f"{words}, but {request.own_host} reads normal now: {_measured(request, finding)} It may come "
+                f"{words}, but now {_measured(request, finding)} That is normal: it may come "
                 "in bursts, be over already, or be measured differently by whoever sent the alert."
             )
         case Support.CONFIRMED:
@@ -293,7 +298,7 @@ def _measured(request: AnalysisRequest, finding: Finding) -> str:
     """The reading as a sentence, and what was found to use the most; empty where there is no reading."""
     if finding.check is None:
         return ""
-    sentence = f"{finding.check.message}, on {request.own_host or 'this host'}."
+    sentence = f"{request.own_host or 'this host'} reads: {finding.check.message}."
     return f"{sentence} {_biggest_users(request, finding)}".strip() if finding.check.status in OVER else sentence
 
 
@@ -307,8 +312,8 @@ def _biggest_users(request: AnalysisRequest, finding: Finding) -> str:
         named = (f"{p['name']} (pid {p['pid']}, {p['cpu_seconds']:.0f} s)" for p in processes)
         return f"Load averages {load or 'unknown'}; most processor time since their start: {', '.join(named)}."
     disks = _disks_over(finding)
-    named = (f"{path} {disk['percent']:.1f} % ({disk['free_gb']:g} GB free)" for path, disk in disks.items())
-    return f"Over the threshold: {', '.join(named)}." if finding.topic is DISK and disks else ""
+    left = (f"{disk['free_gb']:g} GB on {path}" for path, disk in disks.items())
+    return f"Left where it is short: {', '.join(left)}." if finding.topic is DISK and disks else ""
 
 
 def _whose_readings(request: AnalysisRequest) -> str:
@@ -356,11 +361,8 @@ def _actions(request: AnalysisRequest, finding: Finding) -> list[str]:
     if request.origin is not Origin.AFFECTED_HOST and is_typable and finding.topic is not NETWORK:
         actions.insert(0, f"ssh {host}  # Watchkeeper has not looked there")
     pids = ",".join(str(process["pid"]) for process in _processes(request, finding.topic)[:MAX_PROCESSES_NAMED])
-    return (
-        [*actions, f"ps -o pid,user,rss,time,etime,args -p {pids}  # the largest when checked"]
-        if pids
-        else actions
-    )
+    about_them = [f"ps -o pid,user,rss,time,etime,args -p {pids}  # the largest when checked"] if pids else []
+    return actions + about_them
 
 
 def _processes(request: AnalysisRequest, topic: RecommendationType) -> list[dict[str, Any]]:

@@ -201,7 +201,7 @@ def test_a_busy_cpu_on_the_same_host_names_load_and_processes() -> None:
 def test_a_full_disk_on_the_same_host_names_every_disk_over_the_threshold_and_no_other() -> None:
     analysis = analyze(incident(alert("DiskFull", host="hub")), FULL_DISK)
 
-    assert "/ 97.0 % (3 GB free)" in analysis.probable_cause
+    assert "Left where it is short: 3 GB on /." in analysis.probable_cause
     assert list(analysis.recommendations[0].details["disks"]) == ["/"]
 
 
@@ -248,7 +248,7 @@ def test_a_normal_reading_of_the_same_host_speaks_against_the_words() -> None:
 
     analysis = analyze(incident(alert("HighMemory", host="hub")), calm)
 
-    assert "hub reads normal now: Memory 34.0 % used" in analysis.probable_cause
+    assert "but now hub reads: Memory 34.0 % used. That is normal" in analysis.probable_cause
     assert analysis.confidence == 0.2
 
 
@@ -282,10 +282,16 @@ def test_whatever_else_is_over_a_threshold_on_the_same_host_is_recommended_after
     assert [item.type for item in analysis.recommendations] == ["cpu", "disk"]
 
 
+def test_what_else_is_over_a_threshold_takes_its_priority_from_its_check() -> None:
+    analysis = analyze(incident(alert("HighMemory", host="hub")), HIGH_MEMORY, BUSY_CPU)
+
+    assert [item.priority for item in analysis.recommendations] == ["critical", "high"]
+
+
 def test_the_alerts_mount_point_is_judged_by_its_own_reading_and_not_by_a_fuller_disk() -> None:
     analysis = analyze(incident(alert("FilesystemAlmostFull", host="hub", mountpoint="/srv")), FULL_DISK)
 
-    assert "hub reads normal now: /srv 41.0 % full" in analysis.probable_cause
+    assert "but now hub reads: /srv 41.0 % full. That is normal" in analysis.probable_cause
 
 
 def test_a_mount_point_that_was_not_read_is_not_judged_by_another_disk() -> None:
