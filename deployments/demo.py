@@ -72,8 +72,9 @@ def _show(stack: Stack, sink_url: str, say: Callable[[str], None]) -> None:
         say(f"answered {posted.status_code}: {json.dumps(accepted)}")
         run_fields = _wait_for_run(client, accepted["status_url"])
     _print_trace(run_fields, accepted["trace_id"])
-    say(f"Prefect UI, this flow run: {stack.prefect_ui_url}/runs/flow-run/{run_fields['flow_run_id']}")
-    say(f"  password: {stack.prefect_auth}")
+    # The UI asks for the password only at its front page.
+    say(f"Prefect UI: log in at {stack.prefect_ui_url}/ with {stack.prefect_auth}")
+    say(f"  then this flow run: {stack.prefect_ui_url}/runs/flow-run/{run_fields['flow_run_id']}")
     say(f"receiver, this run: {web}/orchestration/pipeline/{run_fields['run_id']}/")
 
 

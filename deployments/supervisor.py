@@ -91,7 +91,7 @@ class Supervisor:
         backoff_seconds: float = 0.5,
         backoff_limit_seconds: float = 15,
         give_up_after: int = 5,
-        healthy_after_seconds: float = 60,
+        healthy_after_seconds: float = 5,
     ) -> None:
         self._children = [_Child(part) for part in parts]
         self._say = say

@@ -34,7 +34,7 @@ def run(settings: Settings, choice: Choice, say: Callable[[str], None]) -> None:
 def _announce(stack: Stack, choice: Choice, say: Callable[[str], None]) -> None:
     if choice.web:
         say(f"receiver: {stack.settings.web_url}/alerts/webhook/")
-    say(f"Prefect UI: {stack.prefect_ui_url}")
+    say(f"Prefect UI: {stack.prefect_ui_url}/")
     if stack.prefect_auth and not stack.settings.prefect_api_url:
         say(f"  its password is in {stack.settings.home / 'prefect-auth'}")
     say(f"logs: {stack.settings.home / 'logs'}; stop with Ctrl-C")

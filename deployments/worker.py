@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 from pathlib import Path
 
 from deployments import logs
@@ -22,7 +23,7 @@ async def serve() -> None:
     polling = asyncio.create_task(worker.start(printer=lambda _: None))
     stopping = asyncio.create_task(stop.wait())
     if READY_FILE in os.environ:
-        await asyncio.to_thread(_tell_ready, worker, Path(os.environ[READY_FILE]))
+        threading.Thread(target=_tell_ready, args=(worker, Path(os.environ[READY_FILE])), daemon=True).start()
     await asyncio.wait([polling, stopping], return_when=asyncio.FIRST_COMPLETED)
     if polling.done():
         polling.result()

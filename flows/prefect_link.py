@@ -9,7 +9,8 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.states import Pending
 
@@ -19,8 +20,20 @@ CALL_SECONDS = 5.0
 PROBE_SECONDS = 2.0
 
 
+# How long a server that is there but fails is left alone between two tries.
+TRIAL_SECONDS = 30.0
+
+
 class PrefectAwayError(Exception):
     """Prefect's server did not answer as it should."""
+
+
+class FlowRunCancelledError(Exception):
+    """Somebody has cancelled the flow run."""
+
+    def __init__(self, flow_run: FlowRun) -> None:
+        super().__init__(f"flow run {flow_run.id} was cancelled")
+        self.flow_run = flow_run
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,7 @@ class PrefectLink:
         # may still say that it is healthy.
         self._unreached_since: float | None = time.monotonic()
         self._failing_since: float | None = None
+        self._tried_at = time.monotonic()
 
     def away_seconds(self) -> float:
         """For how long the server has been of no use; 0 while it works."""
@@ -62,16 +76,22 @@ class PrefectLink:
         """Whether the last probe got an answer."""
         return self._unreached_since is None
 
+    def is_trial_due(self) -> bool:
+        """Whether one order should find out if a server that is there, but failed orders, works again."""
+        is_due = self._failing_since is not None and time.monotonic() - self._tried_at >= TRIAL_SECONDS
+        return self.is_reached and is_due
+
     async def probe(self, client: httpx.AsyncClient) -> None:
         """Ask the server whether it is there, and note the answer."""
         try:
             response = await client.get(self._health_url, headers=self._headers, timeout=PROBE_SECONDS)
             is_there = response.status_code == httpx.codes.OK
-        except httpx.HTTPError:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError):
             is_there = False
         if is_there:
             if self._unreached_since is not None:
                 log.info("prefect server reached")
+                self._failing_since = None  # what failed was the server that went away
             self._unreached_since = None
         elif self._unreached_since is None:
             log.warning("prefect server away")
@@ -80,11 +100,15 @@ class PrefectLink:
     async def flow_run_for(self, order: FlowRunOrder) -> FlowRun:
         """The run's flow run, pending and about to be executed here; made if there is none.
 
-        Raises PrefectAwayError.
+        Raises PrefectAwayError, and FlowRunCancelledError when it was cancelled, once it is pending all the same.
         """
+        self._tried_at = time.monotonic()
+        is_cancelled = False
         try:
             async with asyncio.timeout(CALL_SECONDS), get_client() as client:
                 flow_run = await self._find(client, order) or await self._create(client, order)
+                state = flow_run.state
+                is_cancelled = bool(state and (state.is_cancelled() or state.is_cancelling()))
                 if not (flow_run.state and flow_run.state.is_pending()):
                     await client.set_flow_run_state(flow_run.id, Pending(), force=True)
                     flow_run = await client.read_flow_run(flow_run.id)
@@ -92,7 +116,18 @@ class PrefectLink:
             self._failing_since = self._failing_since or time.monotonic()
             raise PrefectAwayError(type(error).__name__) from error
         self._failing_since = None
+        if is_cancelled:
+            raise FlowRunCancelledError(flow_run)
         return flow_run
+
+    async def cancelling(self, client: PrefectClient) -> list[str]:
+        """The flow runs that somebody wants to be cancelled, of ours and of others. Raises PrefectAwayError."""
+        wanted = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLING])))
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return [str(flow_run.id) for flow_run in await client.read_flow_runs(flow_run_filter=wanted)]
+        except (httpx.HTTPError, PrefectException, TimeoutError, OSError) as error:
+            raise PrefectAwayError(type(error).__name__) from error
 
     async def deployments(self, client: PrefectClient, *, again: bool = False) -> dict[str, UUID]:
         """Deployment ids by pipeline name; registered on first use, or `again` when they have vanished."""

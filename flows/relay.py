@@ -13,13 +13,15 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import httpx
+from prefect import get_client
 from sqlalchemy.exc import SQLAlchemyError
 
+from flows.definition import DefinitionError
 from flows.executor import Executor, run_in_prefect, run_without_prefect
 from flows.library import UnknownPipelineError, find_definition
 from flows.owner import is_dead, this_process
 from flows.pipeline import PipelineFlow
-from flows.prefect_link import FlowRunOrder, PrefectAwayError, PrefectLink
+from flows.prefect_link import FlowRunCancelledError, FlowRunOrder, PrefectAwayError, PrefectLink
 from flows.report import tags_of
 from storage import database, inbox, runs
 from storage.settings import Settings
@@ -30,6 +32,7 @@ log = logging.getLogger("watchkeeper.relay")
 
 SWEEP_SECONDS = 2.0
 PROBE_SECONDS = 1.0
+CANCEL_SECONDS = 1.0
 # A run that nobody holds and that has not moved for this long was let go of by a crash.
 IDLE_SECONDS = 5.0
 MAX_EXECUTIONS = 20
@@ -65,7 +68,7 @@ class Relay:
 
     async def run(self) -> None:
         """Work until stopped. The database being away is waited out."""
-        prober = asyncio.create_task(self._probe())
+        watchers = [asyncio.create_task(self._probe()), asyncio.create_task(self._watch_cancels())]
         try:
             while not self._is_stopping:
                 self._bell.clear()
@@ -74,13 +77,17 @@ class Relay:
                 except SQLAlchemyError as error:
                     log.warning("database away", extra={"error": type(error).__name__})
                     await asyncio.sleep(1)
+                except Exception:  # the relay must outlive whatever one delivery brings about
+                    log.exception("relay stumbled")
+                    await asyncio.sleep(1)
                 try:
                     async with asyncio.timeout(SWEEP_SECONDS):
                         await self._bell.wait()
                 except TimeoutError:
                     continue
         finally:
-            prober.cancel()
+            for watcher in watchers:
+                watcher.cancel()
 
     async def _probe(self) -> None:
         async with httpx.AsyncClient() as client:
@@ -91,12 +98,30 @@ class Relay:
                     self.ring()
                 await asyncio.sleep(PROBE_SECONDS)
 
+    async def _watch_cancels(self) -> None:
+        """While runs are in flight, pass on the cancels that people ask for in Prefect.
+
+        Prefect's own observer tells a worker only of the flow runs that it is just submitting.
+        """
+        while True:
+            await asyncio.sleep(CANCEL_SECONDS)
+            if not self._link.is_reached or not self._executor.in_flight:
+                continue
+            try:
+                async with get_client() as client:
+                    while self._executor.in_flight:
+                        await asyncio.to_thread(_request_cancels, await self._link.cancelling(client))
+                        await asyncio.sleep(CANCEL_SECONDS)
+            except Exception as error:  # noqa: BLE001  (it is asked again in a moment)
+                log.warning("cancels not read", extra={"error": type(error).__name__})
+
     async def _look(self) -> None:
         is_direct = self._link.away_seconds() >= self._settings.direct_after_seconds
         if not self._link.is_reached and not is_direct:
             return  # deliveries are safe where they are
         if time.monotonic() - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = time.monotonic()
+            await self._drop_orphans()
             for order in await asyncio.to_thread(self._find_left):
                 self._start(order, is_direct=is_direct)
         waiting = await asyncio.to_thread(_count_waiting)
@@ -124,7 +149,7 @@ class Relay:
                 return None
             try:
                 version = find_definition(session, pipeline).version
-            except UnknownPipelineError as error:
+            except (UnknownPipelineError, DefinitionError) as error:
                 for delivery in deliveries:
                     inbox.quarantine(session, delivery.id, str(error))
                 return None
@@ -138,6 +163,13 @@ class Relay:
             run.lease_owner = this_process()
             run.lease_expires_at = utc_now() + timedelta(seconds=self._settings.lease_seconds)
             return _order(run)
+
+    async def _drop_orphans(self) -> None:
+        """Let go of runs that are leased to this process and not in flight: the database was away at their end."""
+        held = await asyncio.to_thread(_find_held)
+        if orphans := [run_id for run_id in held if not self._executor.is_running(run_id)]:
+            log.warning("runs orphaned", extra={"runs": len(orphans)})
+            await asyncio.to_thread(_expire, orphans)
 
     def _find_left(self) -> list[FlowRunOrder]:
         """Runs that nobody works on: their worker died, crashed, or put them down until now."""
@@ -157,6 +189,7 @@ class Relay:
         if self._executor.is_running(order.run_id):
             return
         slot = self._executor.slots.place(order.pipeline)
+        is_direct = is_direct and not self._link.is_trial_due()
         work = run_without_prefect(order.run_id) if is_direct else self._run_in_prefect(order)
         self._executor.spawn(order.run_id, slot, work)
 
@@ -167,12 +200,39 @@ class Relay:
             log.warning("prefect refused a run", extra={"run_id": order.run_id, "error": str(error)})
             await asyncio.to_thread(_put_down, order.run_id, 1.0)
             return
+        except FlowRunCancelledError as cancelled:
+            # It begins all the same, to end as cancelled at its first stage boundary, in Prefect and here.
+            flow_run = cancelled.flow_run
+            await asyncio.to_thread(_request_cancel, order.run_id)
         await run_in_prefect(self._flow_of(order.pipeline), flow_run)
 
 
 def _count_waiting() -> dict[str, int]:
     with database.get().read() as session:
         return inbox.count_waiting(session)
+
+
+def _find_held() -> list[str]:
+    with database.get().read() as session:
+        return runs.find_held(session, owner=this_process())
+
+
+def _expire(run_ids: list[str]) -> None:
+    with database.get().write() as session:
+        runs.expire_leases(session, owner=this_process(), run_ids=run_ids)
+
+
+def _request_cancel(run_id: str) -> None:
+    with database.get().write() as session:
+        runs.request_cancel_of(session, run_id)
+
+
+def _request_cancels(flow_run_ids: list[str]) -> None:
+    if not flow_run_ids:
+        return
+    with database.get().write() as session:
+        for flow_run_id in flow_run_ids:
+            runs.request_cancel(session, flow_run_id=flow_run_id)
 
 
 def _put_down(run_id: str, delay_seconds: float) -> None:

@@ -109,6 +109,15 @@ def claim(rows: Sequence[Notification]) -> list[ClaimedNotification]:
     return claimed
 
 
+def revive_dead(session: Session, *, run_id: str) -> None:
+    """Give the dead letters of a run another life: somebody has started the run again."""
+    session.execute(
+        update(Notification)
+        .where(Notification.run_id == run_id, Notification.status == NotificationStatus.DEAD)
+        .values(status=NotificationStatus.FAILED, updated_at=utc_now())
+    )
+
+
 def mark_sent(session: Session, message: ClaimedNotification, *, title: str, provider_id: str) -> bool:
     """Record that the destination has it. False when another try took the message over."""
     return _finish(

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
-from storage import inbox
+from storage import inbox, notifications
 from storage.tables import Delivery, PipelineRun
 from storage.tables.base import utc_now
 from storage.vocabulary import RunStatus, RunVia
@@ -119,12 +119,17 @@ def lease_run(session: Session, run_id: str, *, owner: str, lease_seconds: float
 
 
 def start(session: Session, held: HeldRun, *, via: RunVia, flow_run_id: str | None) -> None:
-    """Mark the beginning of an execution; the second and later ones are retries of the same run."""
+    """Mark the beginning of an execution; the second and later ones are retries of the same run.
+
+    One that was over, and that somebody starts again, forgets its cancel and takes up its dead letters.
+    """
     run = session.get_one(PipelineRun, held.pk)
     run.started_at = run.started_at or utc_now()
     run.total_attempts += 1
-    run.completed_at = None
-    run.cancel_requested_at = None
+    if run.completed_at is not None:
+        run.completed_at = None
+        run.cancel_requested_at = None
+        notifications.revive_dead(session, run_id=run.run_id)
     run.via = via
     run.flow_run_id = flow_run_id or run.flow_run_id
     if run.total_attempts > 1:
@@ -193,9 +198,18 @@ def _end(run: PipelineRun) -> None:
 
 def request_cancel(session: Session, *, flow_run_id: str) -> bool:
     """Ask the run of a Prefect flow run to stop at its next stage boundary. False when none is going."""
+    return _request_cancel(session, PipelineRun.flow_run_id == flow_run_id)
+
+
+def request_cancel_of(session: Session, run_id: str) -> bool:
+    """Ask a run to stop at its next stage boundary. False when it is over."""
+    return _request_cancel(session, PipelineRun.run_id == run_id)
+
+
+def _request_cancel(session: Session, which: ColumnElement[bool]) -> bool:
     changed = _update(
         session,
-        PipelineRun.flow_run_id == flow_run_id,
+        which,
         PipelineRun.completed_at.is_(None),
         cancel_requested_at=utc_now(),
     )
@@ -237,14 +251,25 @@ def find_holders(session: Session) -> list[str]:
     )
 
 
-def expire_leases(session: Session, *, owner: str) -> int:
-    """End the leases of an owner that is known to be dead. Returns how many."""
-    return _update(
-        session,
-        PipelineRun.lease_owner == owner,
-        PipelineRun.completed_at.is_(None),
-        lease_expires_at=utc_now() - timedelta(seconds=1),
+def find_held(session: Session, *, owner: str) -> list[str]:
+    """The run ids of an owner's leases that still last."""
+    return list(
+        session.scalars(
+            select(PipelineRun.run_id).where(
+                PipelineRun.lease_owner == owner,
+                PipelineRun.completed_at.is_(None),
+                PipelineRun.lease_expires_at >= utc_now(),
+            )
+        )
     )
+
+
+def expire_leases(session: Session, *, owner: str, run_ids: Sequence[str] | None = None) -> int:
+    """End the leases of an owner that is known to be dead, or those on some runs. Returns how many."""
+    conditions = [PipelineRun.lease_owner == owner, PipelineRun.completed_at.is_(None)]
+    if run_ids is not None:
+        conditions.append(PipelineRun.run_id.in_(run_ids))
+    return _update(session, *conditions, lease_expires_at=utc_now() - timedelta(seconds=1))
 
 
 def list_runs(

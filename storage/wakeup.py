@@ -35,12 +35,12 @@ class PostgresBell:
 
     def wait(self, timeout_seconds: float) -> None:
         """See Bell.wait."""
-        if self._connection is None or self._connection.closed:
-            _, arguments = self._arguments
-            self._connection = psycopg.connect(**arguments, autocommit=True, connect_timeout=3)
-            self._connection.execute(f"LISTEN {WAKE_CHANNEL}")
-            return  # what came before we listened is looked for at once
         try:
+            if self._connection is None or self._connection.closed:
+                _, arguments = self._arguments
+                self._connection = psycopg.connect(**{"connect_timeout": 3, **arguments}, autocommit=True)
+                self._connection.execute(f"LISTEN {WAKE_CHANNEL}")
+                return  # what came before we listened is looked for at once
             for _ in self._connection.notifies(timeout=timeout_seconds, stop_after=1):
                 return
         except psycopg.Error:

@@ -39,7 +39,9 @@ class Figure:
 
     def cells(self) -> tuple[str, ...]:
         """Its row of the table."""
-        beside = f"{number(self.beside_value)} {self.unit} ({self.beside})" if self.beside_value is not None else ""
+        beside = (
+            f"{number(self.beside_value)} {self.unit} ({self.beside})" if self.beside_value is not None else ""
+        )
         verdict = {True: "met", False: "MISSED", None: ""}[self.is_met]
         return (self.name, f"{number(self.value)} {self.unit}", beside or self.beside, self._target(), verdict)
 
