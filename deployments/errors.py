@@ -5,7 +5,7 @@ from deployments.stack import StackError
 from deployments.supervisor import PartFailed
 from storage.channels import ChannelExistsError
 from storage.database import DatabaseUrlError
-from storage.embedded import EmbeddedServerError
+from storage.server_user import EmbeddedServerError
 from tasks.errors import PermanentError
 
 EXPECTED = (

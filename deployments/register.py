@@ -1,5 +1,6 @@
 """The work pool and the deployments on Prefect's server: one deployment per pipeline, of the same name."""
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,9 +10,9 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from deployments.worker_type import WORK_POOL, WarmWorker
-from flows.catalog import FLOWS, entrypoint_of
+from flows.catalog import FLOWS, entrypoint_of, flow_of
 from flows.pipeline import PipelineFlow
-from storage import settings
+from storage import database, definitions, settings
 
 MONITOR = "local-monitor"
 
@@ -19,7 +20,14 @@ MONITOR = "local-monitor"
 async def register(client: PrefectClient) -> dict[str, UUID]:
     """Make what is missing on the server and bring the rest up to date. Returns deployment ids by name."""
     await _ensure_work_pool(client)
-    return {name: await _ensure_deployment(client, name, flow) for name, flow in FLOWS.items()}
+    flows = await asyncio.to_thread(_flows)
+    return {name: await _ensure_deployment(client, name, flow) for name, flow in flows.items()}
+
+
+def _flows() -> dict[str, PipelineFlow]:
+    """The presets, and the definitions that were saved under other names."""
+    with database.get().read() as session:
+        return FLOWS | {name: flow_of(name) for name in definitions.active_names(session)}
 
 
 async def _ensure_work_pool(client: PrefectClient) -> None:

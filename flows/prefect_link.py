@@ -76,10 +76,16 @@ class PrefectLink:
         """Whether the last probe got an answer."""
         return self._unreached_since is None
 
-    def is_trial_due(self) -> bool:
-        """Whether one order should find out if a server that is there, but failed orders, works again."""
+    def take_trial(self) -> bool:
+        """Whether the caller's order is to find out if a server that is there, but failed orders, works again.
+
+        True for one order in TRIAL_SECONDS. Without it a server that failed for long would never be asked again.
+        """
         is_due = self._failing_since is not None and time.monotonic() - self._tried_at >= TRIAL_SECONDS
-        return self.is_reached and is_due
+        if not (self.is_reached and is_due):
+            return False
+        self._tried_at = time.monotonic()
+        return True
 
     async def probe(self, client: httpx.AsyncClient) -> None:
         """Ask the server whether it is there, and note the answer."""

