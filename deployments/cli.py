@@ -63,7 +63,10 @@ def say(line: str) -> None:
 
 def main() -> None:
     """Run a command; what goes wrong is said in one line, with exit code 1."""
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
+
     from deployments.errors import EXPECTED  # noqa: PLC0415
+    from storage.redaction import redact_text  # noqa: PLC0415
 
     try:
         app()
@@ -72,6 +75,10 @@ def main() -> None:
         sys.exit(2)
     except EXPECTED as error:
         say(f"watchkeeper: {error}")
+        sys.exit(1)
+    except DBAPIError as error:
+        first_line = str(error.orig).partition("\n")[0]
+        say(f"watchkeeper: the database cannot be used: {redact_text(first_line)}")
         sys.exit(1)
 
 

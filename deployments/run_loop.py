@@ -99,6 +99,7 @@ class RunLoop:
             self.relay.stop()
             await self._relaying
         await self.executor.drain(timeout_seconds)
+        await self.executor.client.close()
 
     def _ring(self) -> None:
         if self.relay:

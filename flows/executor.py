@@ -6,12 +6,14 @@ from collections.abc import Coroutine
 from typing import Any
 
 from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import Abort
 from prefect.flow_engine import run_flow_async
 
 from flows.direct import run_directly
-from flows.execution import InterruptedRunError, PostponedError
+from flows.execution import PostponedError
 from flows.library import UnknownPipelineError
 from flows.pipeline import PipelineFlow
+from flows.shared_client import SharedClient
 from flows.slots import RunSlot, Slots
 from storage.runs import LeaseLostError, RunHeldError
 from storage.stages import StaleAttemptError
@@ -25,6 +27,7 @@ class Executor:
 
     def __init__(self, slots: Slots) -> None:
         self.slots = slots
+        self.client = SharedClient()
         self._in_flight: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -38,7 +41,8 @@ class Executor:
 
     def spawn(self, run_id: str, slot: RunSlot, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start `work` in a task of its own, holding the slot until it ends."""
-        task = asyncio.create_task(self._guarded(run_id, slot, work), name=f"run {run_id}")
+        guarded = self._guarded(run_id, slot, work)
+        task = asyncio.create_task(guarded, name=f"run {run_id}", context=self.client.context())
         self._in_flight[run_id] = task
         task.add_done_callback(lambda _: self._in_flight.pop(run_id, None))
         return task
@@ -57,7 +61,7 @@ class Executor:
         try:
             await slot.take()
             await work
-        except (RunHeldError, LeaseLostError, StaleAttemptError, PostponedError, InterruptedRunError) as error:
+        except (Abort, RunHeldError, LeaseLostError, StaleAttemptError, PostponedError) as error:
             log.info("run left", extra={"run_id": run_id, "reason": str(error)})
         except UnknownPipelineError as error:
             log.error("run cannot begin", extra={"run_id": run_id, "reason": str(error)})  # noqa: TRY400

@@ -11,7 +11,7 @@ from prefect import Flow, flow, get_client
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.exceptions import Abort, PrefectHTTPStatusError
 from prefect.states import Cancelled, Completed, Failed
 from prefect.tasks import Task
 
@@ -21,9 +21,14 @@ from flows.intake import run_for_flow, skip_late_run
 from flows.nodes import NODE_TYPES
 from flows.report import markdown_report, tags_of
 from storage import database, runs, settings
+from storage.runs import LeaseLostError, RunHeldError
+from storage.stages import StaleAttemptError
 from storage.vocabulary import RunStatus, RunVia
 from tasks.attempt import NodeOrder, StageKind
 from tasks.errors import is_retryable
+
+# The run goes on elsewhere or later; this execution of it has nothing to say about its outcome.
+LEFT = (RunHeldError, LeaseLostError, StaleAttemptError, InterruptedRunError)
 
 PipelineFlow = Flow[..., Coroutine[Any, Any, State[Any]]]
 
@@ -53,9 +58,13 @@ def build_flow(name: str, description: str = "") -> PipelineFlow:
             await _tag(run_id)
         if _is_late(flow_run):
             return await anyio.to_thread.run_sync(_completed_late, run_id)
-        outcome = await execute(
-            run_id, kinds=_kind, call_node=_call_node, via=RunVia.PREFECT, flow_run_id=str(flow_run.id)
-        )
+        try:
+            outcome = await execute(
+                run_id, kinds=_kind, call_node=_call_node, via=RunVia.PREFECT, flow_run_id=str(flow_run.id)
+            )
+        except LEFT as error:
+            # Whatever state this execution reported would stand over the one of the execution that follows it.
+            raise Abort(str(error)) from error
         await _report(run_id)
         return _state(outcome)
 
@@ -101,7 +110,7 @@ async def _may_retry(_task: Task[..., Any], _task_run: TaskRun, state: State[Any
     try:
         await state.aresult()
     except Exception as error:  # noqa: BLE001  (whatever the node raised is what is judged)
-        return is_retryable(error)
+        return is_retryable(error) and not isinstance(error, LEFT)
     return False
 
 

@@ -94,9 +94,17 @@ class Relay:
             while True:
                 was_reached = self._link.is_reached
                 await self._link.probe(client)
+                if self._link.is_reached:
+                    await self._share_client()
                 if self._link.is_reached and not was_reached:
                     self.ring()
                 await asyncio.sleep(PROBE_SECONDS)
+
+    async def _share_client(self) -> None:
+        try:
+            await self._executor.client.open()
+        except Exception as error:  # noqa: BLE001  (runs then make clients of their own; tried again in a moment)
+            log.warning("no shared client yet", extra={"error": type(error).__name__})
 
     async def _watch_cancels(self) -> None:
         """While runs are in flight, pass on the cancels that people ask for in Prefect.

@@ -59,7 +59,7 @@ def _conditions(seconds: float) -> dict[str, str]:
     return {
         "measured at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "took": f"{seconds:.0f} s",
-        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, load averages {load} at the end",
+        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}; load at the end {load}",
         "versions": f"Python {platform.python_version()}, Prefect {version('prefect')}",
     }
 

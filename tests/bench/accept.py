@@ -20,7 +20,7 @@ from storage.tables import Delivery
 
 CONNECTIONS = (1, 8, 32)
 REPETITIONS = 3
-SECONDS = 3.0
+SECONDS = 2.0
 WARM_UP_SECONDS = 1.0
 OURS, PLAIN, NOTHING = "ours", "plain", "nothing"
 PATHS = {OURS: "/alerts/webhook/generic/?pipeline=direct", PLAIN: "/store?pipeline=direct", NOTHING: "/nothing"}

@@ -26,7 +26,8 @@ def running(
 def stop(process: subprocess.Popen[bytes]) -> None:
     """SIGTERM to it and its children, then SIGKILL to what is left."""
     with suppress(psutil.NoSuchProcess):
-        family = [process_of := psutil.Process(process.pid), *process_of.children(recursive=True)]
+        parent = psutil.Process(process.pid)
+        family = [parent, *parent.children(recursive=True)]
         _each(family, "terminate")
         _, left = psutil.wait_procs(family, timeout=STOP_SECONDS)
         _each(left, "kill")

@@ -1,0 +1,126 @@
+"""The commands as a person types them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def watchkeeper(home: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("WATCHKEEPER_", "PREFECT_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "deployments.cli", *arguments],
+        env={**clean, "WATCHKEEPER_HOME": str(home), "WATCHKEEPER_DATABASE_URL": f"sqlite:///{home}/w.db", **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", [[], ["up"], ["demo"], ["channels"], ["channels", "add"]])
+def test_help_is_shown_without_importing_prefect(tmp_path: Path, command: list[str]) -> None:
+    result = watchkeeper(tmp_path, *command, "--help", PYTHONPROFILEIMPORTTIME="1")
+
+    assert result.returncode == 0
+    assert "Usage" in result.stdout
+    assert not re.search(r"\|\s+prefect$", result.stderr, re.MULTILINE)
+
+
+def test_channel_is_added_listed_and_switched_off_without_showing_its_secrets(tmp_path: Path) -> None:
+    config = json.dumps({"endpoint": "https://user:hunter2@example.org/", "headers": {"Authorization": "hunter2"}})
+
+    added = watchkeeper(tmp_path, "channels", "add", "ops", "--driver", "generic", "--config", config)
+    disabled = watchkeeper(tmp_path, "channels", "disable", "ops")
+    listed = watchkeeper(tmp_path, "channels", "list", COLUMNS="200")
+
+    assert (added.returncode, disabled.returncode, listed.returncode) == (0, 0, 0)
+    assert "ops" in listed.stdout
+    assert "no" in listed.stdout
+    assert "hunter2" not in added.stdout + added.stderr + listed.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--driver", "pigeon", "--config", "{}"], "pigeon"),
+        (["--driver", "generic", "--config", "{"], "--config is not JSON"),
+        (["--driver", "generic", "--config", "[]"], "--config must be a JSON object"),
+        (["--driver", "generic", "--config", "{}"], "endpoint"),
+        (["--driver", "generic", "--config", '{"endpoint": "ftp://x/"}'], "endpoint"),
+        (["--driver", "email", "--config", '{"smtp_host": "x"}'], "from_address"),
+    ],
+)
+def test_wrong_channel_is_refused_in_one_line_that_names_the_fault(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    result = watchkeeper(tmp_path, "channels", "add", "ops", *arguments)
+
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_channel_of_a_taken_name_is_refused(tmp_path: Path) -> None:
+    arguments = ["channels", "add", "ops", "--driver", "generic", "--config", '{"endpoint": "http://x/"}']
+    watchkeeper(tmp_path, *arguments)
+
+    result = watchkeeper(tmp_path, *arguments)
+
+    assert result.returncode == 1
+    assert "already" in result.stderr
+
+
+def test_unknown_channel_is_named(tmp_path: Path) -> None:
+    result = watchkeeper(tmp_path, "channels", "enable", "nobody")
+
+    assert result.returncode == 1
+    assert "nobody" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("WATCHKEEPER_PORT", "x"), ("WATCHKEEPER_SLOTS", "0"), ("ORCHESTRATION_BACKOFF_FACTOR", "-1")],
+)
+def test_wrong_setting_is_refused_by_its_name(tmp_path: Path, variable: str, value: str) -> None:
+    result = watchkeeper(tmp_path, "up", **{variable: value})
+
+    assert result.returncode == 2
+    assert variable in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_unusable_database_url_is_refused_without_repeating_it(tmp_path: Path) -> None:
+    result = watchkeeper(tmp_path, "channels", "list", WATCHKEEPER_DATABASE_URL="mysql://root:hunter2@x/y")
+
+    assert result.returncode == 1
+    assert "WATCHKEEPER_DATABASE_URL" in result.stderr
+    assert "hunter2" not in result.stderr + result.stdout
+
+
+def test_up_with_a_public_address_and_no_token_is_refused(tmp_path: Path) -> None:
+    result = watchkeeper(tmp_path, "up", "--host", "0.0.0.0")
+
+    assert result.returncode == 1
+    assert "WATCHKEEPER_WEBHOOK_TOKEN" in result.stderr
+
+
+def test_up_without_a_server_wants_to_know_which_one(tmp_path: Path) -> None:
+    result = watchkeeper(tmp_path, "up", "--no-server")
+
+    assert result.returncode == 1
+    assert "PREFECT_API_URL" in result.stderr
+
+
+def test_database_that_cannot_be_reached_is_said_in_one_line(tmp_path: Path) -> None:
+    result = watchkeeper(
+        tmp_path, "channels", "list", WATCHKEEPER_DATABASE_URL="postgresql://nobody:hunter2@127.0.0.1:1/x"
+    )
+
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert "hunter2" not in result.stderr
