@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from deployments.channel_commands import channels
-from storage.settings import SettingsError, load
+from storage.settings import load
 
 app = App(
     name="watchkeeper",
@@ -62,24 +62,17 @@ def say(line: str) -> None:
 
 
 def main() -> None:
-    """Run a command; what goes wrong is said in one line, with exit code 1."""
-    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
-
-    from deployments.errors import EXPECTED  # noqa: PLC0415
-    from storage.redaction import redact_text  # noqa: PLC0415
-
+    """Run a command; what was foreseen to go wrong is said in one line."""
     try:
         app()
-    except SettingsError as error:
-        say(f"watchkeeper: {error}")
-        sys.exit(2)
-    except EXPECTED as error:
-        say(f"watchkeeper: {error}")
-        sys.exit(1)
-    except DBAPIError as error:
-        first_line = str(error.orig).partition("\n")[0]
-        say(f"watchkeeper: the database cannot be used: {redact_text(first_line)}")
-        sys.exit(1)
+    except Exception as error:
+        from deployments.errors import explain  # noqa: PLC0415  (needed by no command that goes well)
+
+        if (said := explain(error)) is None:
+            raise
+        message, code = said
+        say(f"watchkeeper: {message}")
+        sys.exit(code)
 
 
 if __name__ == "__main__":
