@@ -99,13 +99,15 @@ def _print_trace(run: Mapping[str, Any], trace_id: str) -> None:
         table.add_row(stage["stage"], stage["node_id"], stage["status"], str(stage["attempt"]), duration)
     console = Console()
     console.print(table)
-    console.print(
-        f"trace {trace_id}, run {run['run_id']}, in all {run['total_duration_ms']:.0f} ms", highlight=False
-    )
-    console.print(f"incident {run['incident_id']}", highlight=False)
-    for message in run["notifications"]:
-        line = f"notification: {message['channel']} ({message['driver']}) {message['status']}: {message['title']}"
-        console.print(line, markup=False, highlight=False)
+    for line in (
+        f"trace {trace_id}, run {run['run_id']}, in all {run['total_duration_ms']:.0f} ms",
+        f"incident {run['incident_id']}",
+        *(
+            f"notification: {message['channel']} ({message['driver']}) {message['status']}: {message['title']}"
+            for message in run["notifications"]
+        ),
+    ):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from deployments.ready import READY_FILE
 from deployments.worker_type import WORK_POOL, WarmWorker
 
 START_SECONDS = 60
+GOODBYE_SECONDS = 5
 
 
 async def serve() -> None:
@@ -31,7 +32,10 @@ async def serve() -> None:
     # While Prefect still answers, so that the runs in flight can report their end.
     await asyncio.to_thread(worker.run_loop.drain, worker.drain_seconds)
     polling.cancel()
-    await asyncio.gather(polling, return_exceptions=True)
+    _, hanging = await asyncio.wait([polling], timeout=GOODBYE_SECONDS)
+    if hanging:
+        # Prefect's client tries for a minute to reach a server that is away. Nothing of ours is left to do.
+        os._exit(0)
 
 
 def _tell_ready(worker: WarmWorker, ready_file: Path) -> None:

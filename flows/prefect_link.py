@@ -11,7 +11,7 @@ import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.exceptions import ObjectNotFound, PrefectException
+from prefect.exceptions import ObjectNotFound, PrefectException, PrefectHTTPStatusError
 from prefect.states import Pending
 
 log = logging.getLogger("watchkeeper.relay")
@@ -120,7 +120,8 @@ class PrefectLink:
                     flow_run = await client.read_flow_run(flow_run.id)
         except (httpx.HTTPError, PrefectException, TimeoutError, OSError) as error:
             self._failing_since = self._failing_since or time.monotonic()
-            raise PrefectAwayError(type(error).__name__) from error
+            status = f" {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else ""
+            raise PrefectAwayError(type(error).__name__ + status) from error
         self._failing_since = None
         if is_cancelled:
             raise FlowRunCancelledError(flow_run)
@@ -152,7 +153,10 @@ class PrefectLink:
     async def _create(self, client: PrefectClient, order: FlowRunOrder) -> FlowRun:
         try:
             return await self._create_once(client, order, await self.deployments(client))
-        except (ObjectNotFound, KeyError):
+        except (ObjectNotFound, PrefectHTTPStatusError, KeyError) as error:
+            # Prefect's database was wiped, or this is another server; of a deployment it says 404 in either form.
+            if isinstance(error, PrefectHTTPStatusError) and error.response.status_code != httpx.codes.NOT_FOUND:
+                raise
             return await self._create_once(client, order, await self.deployments(client, again=True))
 
     @staticmethod

@@ -14,6 +14,8 @@ from report import Figure, Section, median, percentile, progress
 from sinks import HttpSink
 from stack import LiveStack, wait_until
 
+from storage import runs
+
 WARM_UPS = 3
 REPETITIONS = 30
 STOCK_REPETITIONS = 3
@@ -30,16 +32,26 @@ def measure(machine: Machine) -> Section:
     return _section(ours, stock)
 
 
-def _ours(stack: LiveStack, sink: HttpSink, group: str) -> float:
-    """Seconds from before the request is sent until the sink has the notification."""
+def _ours(stack: LiveStack, sink: HttpSink, group: str) -> dict[str, float]:
+    """Seconds from before the request is sent until the sink has the notification, and where they went."""
     body = webhook(group, alerts=3)
     seen = len(sink.requests)
-    began_at = time.monotonic()
+    began_at, began_wall = time.monotonic(), time.time()
     accepted = stack.post(body, source="alertmanager")
-    received_at = sink.wait_for(seen + 1, 30)[seen].received_at
-    stack.wait_for_run(accepted)
+    seconds = sink.wait_for(seen + 1, 30)[seen].received_at - began_at
+    shown = stack.wait_for_run(accepted)
+    with stack.database.read() as session:
+        run = runs.find_run(session, shown["run_id"])
+    assert run is not None
+    assert run.started_at is not None
+    claimed, started = run.created_at.timestamp() - began_wall, run.started_at.timestamp() - began_wall
     time.sleep(0.1)  # what the run does after its end, so that the next finds the machine at rest
-    return received_at - began_at
+    return {
+        "to_sink": seconds,
+        "to_claim": claimed,
+        "claim_to_begin": started - claimed,
+        "begin_to_sink": seconds - started,
+    }
 
 
 @contextmanager
@@ -75,7 +87,9 @@ def _final(probe: Probe, run_id: str) -> dict[str, float] | None:
     return state if state["is_final"] else None
 
 
-def _section(ours: list[float], stock: list[dict[str, float]]) -> Section:
+def _section(rounds: list[dict[str, float]], stock: list[dict[str, float]]) -> Section:
+    ours = [one["to_sink"] for one in rounds]
+    parts = {name: median([one[name] for one in rounds]) for name in rounds[0] if name != "to_sink"}
     stock_seconds = [times["to_sink_seconds"] for times in stock]
     stock_median = median(stock_seconds)
     beside = "stock process worker and server"
@@ -87,8 +101,9 @@ def _section(ours: list[float], stock: list[dict[str, float]]) -> Section:
     ]  # fmt: skip
     notes = [
         f"ours: {REPETITIONS} webhooks after {WARM_UPS} warm-ups, from before the POST is sent to the sink",
+        f"ours, medians of the parts: {', '.join(f'{name} {value:.3f} s' for name, value in parts.items())}",
         f"stock: {len(stock)} runs of the same flow with the payload as parameter, from the request for the run",
         f"stock: median {median([one['to_running_seconds'] for one in stock]):.1f} s of it until the run began",
     ]
-    samples = {"ours_seconds": ours, "stock": stock}
+    samples = {"ours_seconds": rounds, "stock": stock}
     return Section("latency", "one alert through `direct`, one at a time", figures, notes, samples)
