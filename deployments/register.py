@@ -12,6 +12,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from deployments.worker_type import WORK_POOL, WarmWorker
 from flows.catalog import FLOWS, entrypoint_of, flow_of
 from flows.pipeline import PipelineFlow
+from flows.report import TAG
 from storage import database, definitions, settings
 
 MONITOR = "local-monitor"
@@ -50,7 +51,7 @@ async def _ensure_deployment(client: PrefectClient, name: str, flow: PipelineFlo
         entrypoint=entrypoint_of(name),
         work_pool_name=WORK_POOL,
         description=flow.description,
-        tags=["watchkeeper"],
+        tags=[TAG],
         parameter_openapi_schema=flow.parameters.model_dump_for_openapi(),
     )
     if name == MONITOR:

@@ -22,7 +22,8 @@ from flows.library import UnknownPipelineError, find_definition
 from flows.owner import is_dead, this_process
 from flows.pipeline import PipelineFlow
 from flows.prefect_link import FlowRunCancelledError, FlowRunOrder, PrefectAwayError, PrefectLink
-from flows.report import tags_of
+from flows.reconcile import close_finished
+from flows.report import TAG, tags_of
 from storage import database, inbox, runs
 from storage.settings import Settings
 from storage.tables import PipelineRun
@@ -33,6 +34,7 @@ log = logging.getLogger("watchkeeper.relay")
 SWEEP_SECONDS = 2.0
 PROBE_SECONDS = 1.0
 CANCEL_SECONDS = 1.0
+RECONCILE_SECONDS = 20.0
 # A run that nobody holds and that has not moved for this long was let go of by a crash.
 IDLE_SECONDS = 5.0
 MAX_EXECUTIONS = 20
@@ -68,7 +70,9 @@ class Relay:
 
     async def run(self) -> None:
         """Work until stopped. The database being away is waited out."""
-        watchers = [asyncio.create_task(self._probe()), asyncio.create_task(self._watch_cancels())]
+        watchers = [
+            asyncio.create_task(watch) for watch in (self._probe(), self._watch_cancels(), self._watch_ends())
+        ]
         try:
             while not self._is_stopping:
                 self._bell.clear()
@@ -122,6 +126,19 @@ class Relay:
                         await asyncio.sleep(CANCEL_SECONDS)
             except Exception as error:  # noqa: BLE001  (it is asked again in a moment)
                 log.warning("cancels not read", extra={"error": type(error).__name__})
+
+    async def _watch_ends(self) -> None:
+        while True:
+            await asyncio.sleep(RECONCILE_SECONDS)
+            if not self._link.is_reached:
+                continue
+            try:
+                async with get_client() as client:
+                    closed = await close_finished(client, tag=TAG)
+                if closed:
+                    log.warning("prefect was told of ended runs", extra={"runs": closed})
+            except Exception as error:  # noqa: BLE001  (it is tried again in a moment)
+                log.warning("ends not told", extra={"error": type(error).__name__})
 
     async def _look(self) -> None:
         is_direct = self._link.away_seconds() >= self._settings.direct_after_seconds

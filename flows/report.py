@@ -12,6 +12,7 @@ from storage.vocabulary import Stage
 
 ROWS_SHOWN = 20
 TAG_MAX_CHARS = 100
+TAG = "watchkeeper"  # on every flow run of ours, through its deployment
 
 
 def tags_of(run: PipelineRun) -> list[str]:

@@ -41,7 +41,6 @@ class Accepted:
 @dataclass
 class _Ticket:
     delivery: NewDelivery
-    deadline: float
     answer: Future[Accepted] = field(default_factory=Future)
 
 
@@ -54,14 +53,22 @@ class Acceptor:
         self._tickets: queue.Queue[_Ticket | None] = queue.Queue(QUEUE)
         self._starting = threading.Lock()
         self._writer: threading.Thread | None = None
+        self._writing_since: float | None = None
 
     def accept(self, delivery: NewDelivery) -> Accepted:
-        """Commit a delivery. Raises NotStoredError when that cannot be done in time."""
+        """Commit a delivery. Raises NotStoredError when that cannot be done in time.
+
+        A commit that hangs is waited for once, not once more by each request that comes behind it: those may
+        have waited for a thread already.
+        """
         self._ensure_writer()
-        ticket = _Ticket(delivery, time.monotonic() + self._timeout_seconds)
+        patience_seconds = self._patience_seconds()
+        if patience_seconds <= 0:
+            raise NotStoredError("the database does not answer")
+        ticket = _Ticket(delivery)
         try:
             self._tickets.put_nowait(ticket)
-            return ticket.answer.result(timeout=self._timeout_seconds)
+            return ticket.answer.result(timeout=patience_seconds)
         except queue.Full:
             raise NotStoredError("too many deliveries wait to be stored") from None
         except FutureTimeoutError:
@@ -76,6 +83,10 @@ class Acceptor:
             self._tickets.put(None)
             self._writer.join(timeout=self._timeout_seconds)
 
+    def _patience_seconds(self) -> float:
+        since = self._writing_since
+        return self._timeout_seconds - (time.monotonic() - since if since is not None else 0)
+
     def _ensure_writer(self) -> None:
         with self._starting:
             if self._writer is None or not self._writer.is_alive():
@@ -88,7 +99,9 @@ class Acceptor:
             # A ticket that was withdrawn cannot be taken; one that is taken is answered below.
             taken = [t for t in batch if t.answer.set_running_or_notify_cancel()]
             if taken:
+                self._writing_since = time.monotonic()
                 self._store(taken)
+                self._writing_since = None
 
     def _gathered(self) -> list[_Ticket]:
         gathered: list[_Ticket] = []

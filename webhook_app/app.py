@@ -1,8 +1,9 @@
 """The Flask app."""
 
 import logging
+import threading
 
-from flask import Flask, Response
+from flask import Flask, Response, g, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
@@ -14,6 +15,11 @@ from webhook_app.deliveries import deliveries
 from webhook_app.orchestration import orchestration
 from webhook_app.state import AppState
 from webhook_app.webhook import answer_http_error, webhook
+
+# So many requests may read from the database at a time. The receiver has more threads than that: people who
+# look at a database that hangs must not keep webhooks from being answered.
+READERS = 6
+READING = frozenset({"deliveries", "orchestration"})
 
 log = logging.getLogger("watchkeeper.receiver")
 
@@ -28,10 +34,31 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app.register_blueprint(webhook)
     app.register_blueprint(deliveries)
     app.register_blueprint(orchestration)
+    _limit_readers(app)
     app.register_error_handler(HTTPException, answer_http_error)
     app.register_error_handler(SQLAlchemyError, _answer_database_error)
     app.register_error_handler(Exception, _answer_fault)
     return app
+
+
+def _limit_readers(app: Flask) -> None:
+    places = threading.BoundedSemaphore(READERS)
+
+    @app.before_request
+    def take_place() -> Response | None:
+        if request.blueprint not in READING:
+            return None
+        if not places.acquire(blocking=False):
+            response = error_answer(503, "too many requests read at this moment, try again")
+            response.headers["Retry-After"] = "5"
+            return response
+        g.has_place = True
+        return None
+
+    @app.teardown_request
+    def leave_place(_error: BaseException | None) -> None:
+        if g.pop("has_place", False):
+            places.release()
 
 
 def _answer_database_error(error: SQLAlchemyError) -> Response:

@@ -1,6 +1,5 @@
 """The demo, as `make demo` runs it."""
 
-import glob
 import os
 import signal
 import subprocess
@@ -15,7 +14,7 @@ from stack import wait_until
 
 @pytest.mark.stack
 def test_demo_shows_the_whole_way_and_leaves_nothing_behind_after_ctrl_c(tmp_path: Path) -> None:
-    before = set(glob.glob(f"{tempfile.gettempdir()}/watchkeeper-demo-*"))
+    before = set(Path(tempfile.gettempdir()).glob("watchkeeper-demo-*"))
     output = tmp_path / "demo.txt"
     home = tmp_path / "installation"
     with output.open("wb") as file:
@@ -50,5 +49,5 @@ def test_demo_shows_the_whole_way_and_leaves_nothing_behind_after_ctrl_c(tmp_pat
     ):
         assert expected in said
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
-    assert set(glob.glob(f"{tempfile.gettempdir()}/watchkeeper-demo-*")) <= before
+    assert set(Path(tempfile.gettempdir()).glob("watchkeeper-demo-*")) <= before
     assert not home.exists()

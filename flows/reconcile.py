@@ -1,0 +1,55 @@
+"""Telling Prefect how runs ended whose end it did not hear of, because its server or the worker was down then.
+
+Our tables are the truth. Without this such a flow run would stay Running in the UI for ever.
+"""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import State, StateType
+from prefect.states import Completed, Failed
+
+from storage import database, runs
+from storage.tables import PipelineRun
+from storage.tables.base import utc_now
+from storage.vocabulary import RunStatus
+
+# A run that has just ended reports its end itself.
+SETTLED_AFTER = timedelta(seconds=30)
+UNFINISHED = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING])
+
+
+async def close_finished(client: PrefectClient, *, tag: str) -> int:
+    """Set the final state of flow runs whose runs are over. Returns how many. Raises the client's errors."""
+    wanted = FlowRunFilter(state=FlowRunFilterState(type=UNFINISHED), tags=FlowRunFilterTags(all_=[tag]))
+    flow_runs = await client.read_flow_runs(flow_run_filter=wanted, limit=200)
+    run_ids = {flow_run.id: str(flow_run.parameters.get("run_id") or flow_run.id) for flow_run in flow_runs}
+    ends = await asyncio.to_thread(_ends, run_ids)
+    for flow_run_id, state in ends.items():
+        await client.set_flow_run_state(flow_run_id, state, force=True)
+    return len(ends)
+
+
+def _ends(run_ids: dict[UUID, str]) -> dict[UUID, State[None]]:
+    before = utc_now() - SETTLED_AFTER
+    with database.get().read() as session:
+        found = {flow_run_id: runs.find_run(session, run_id) for flow_run_id, run_id in run_ids.items()}
+    return {
+        flow_run_id: _state(run)
+        for flow_run_id, run in found.items()
+        if run and run.completed_at and run.completed_at < before
+    }
+
+
+def _state(run: PipelineRun) -> State[None]:
+    if run.status is RunStatus.FAILED:
+        return Failed(message=run.last_error_message)
+    return Completed(message=run.status)

@@ -1,0 +1,136 @@
+"""One stack as its users run it, and what they see of it."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import PrefectClient
+from prefect.states import Running
+from sinks import HttpSink, SmtpSink
+from stack import LiveStack, live_stack
+
+from flows.reconcile import SETTLED_AFTER, close_finished
+from flows.report import TAG
+from storage import database as database_room
+from storage import runs
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(scope="module")
+def sink() -> Iterator[HttpSink]:
+    with HttpSink() as sink:
+        yield sink
+
+
+@pytest.fixture(scope="module")
+def mail() -> Iterator[SmtpSink]:
+    with SmtpSink() as mail:
+        yield mail
+
+
+@pytest.fixture(scope="module")
+def stack(sink: HttpSink, mail: SmtpSink) -> Iterator[LiveStack]:
+    with live_stack() as stack:
+        stack.add_channel("hook", "generic", {"endpoint": sink.url})
+        config: dict[str, Any] = {
+            "smtp_host": "127.0.0.1",
+            "smtp_port": mail.port,
+            "use_tls": False,
+            "from_address": "watchkeeper@example.org",
+            "to_addresses": ["ops@example.org"],
+        }
+        stack.add_channel("mail", "email", config)
+        yield stack
+
+
+def prefect_client(stack: LiveStack) -> PrefectClient:
+    return PrefectClient(stack.prefect_api_url, auth_string=stack.prefect_auth)
+
+
+def test_real_webhook_reaches_people_by_mail_and_http(
+    stack: LiveStack, sink: HttpSink, mail: SmtpSink, payloads: Path
+) -> None:
+    body = (payloads / "alertmanager/01_firing_two_hosts.json").read_bytes()
+
+    run = stack.wait_for_run(stack.post(body, pipeline="full", source="alertmanager"))
+
+    assert (run["status"], run["via"]) == ("NOTIFIED", "prefect")
+    assert [stage["stage"] for stage in run["stages"]] == ["INGEST", "CHECK", "ANALYZE", "NOTIFY"]
+    assert {n["channel"]: n["status"] for n in run["notifications"]} == {"hook": "sent", "mail": "sent"}
+    [received] = mail.wait_for(1)
+    assert "FilesystemAlmostFull on db-03.lan" in str(received.message["Subject"])
+    assert b"FilesystemAlmostFull" in sink.requests[0].body
+
+
+def test_end_that_prefect_did_not_hear_of_is_told_later(stack: LiveStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = stack.wait_for_run(stack.post({"name": "unheard"}))
+    flow_run_id = UUID(run["flow_run_id"])
+    with stack.database.write() as session:
+        row = runs.find_run(session, run["run_id"])
+        assert row is not None
+        assert row.completed_at is not None
+        row.completed_at -= SETTLED_AFTER + timedelta(seconds=1)
+    monkeypatch.setattr(database_room, "get", lambda: stack.database)
+
+    async def lose_and_tell() -> str:
+        async with prefect_client(stack) as client:
+            await client.set_flow_run_state(flow_run_id, Running(), force=True)
+            await close_finished(client, tag=TAG)
+            flow_run = await client.read_flow_run(flow_run_id)
+            return str(flow_run.state and flow_run.state.type.value)
+
+    assert asyncio.run(lose_and_tell()) == "COMPLETED"
+
+
+def test_local_monitor_has_an_interval_schedule_that_is_off_until_asked_for(stack: LiveStack) -> None:
+    async def read() -> list[Any]:
+        async with prefect_client(stack) as client:
+            deployment = await client.read_deployment_by_name("local-monitor/local-monitor")
+            return list(deployment.schedules)
+
+    [schedule] = asyncio.run(read())
+
+    assert schedule.schedule.interval == timedelta(minutes=5)
+    assert schedule.active is False
+
+
+def test_worker_can_be_started_by_prefects_own_command(stack: LiveStack, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "prefect",
+        "worker",
+        "start",
+        "--pool",
+        "watchkeeper",
+        "--type",
+        "watchkeeper",
+    ]
+    with (tmp_path / "worker.log").open("wb") as log:
+        worker = subprocess.Popen(
+            [*command, "--run-once"], env={**os.environ, **stack.client_env}, stdout=log, stderr=log
+        )
+
+        assert worker.wait(60) == 0
+
+    assert "started" in (tmp_path / "worker.log").read_text()
+
+
+def test_no_secret_of_a_channel_is_in_any_log_or_answer(stack: LiveStack, sink: HttpSink) -> None:
+    config = {"endpoint": sink.url, "headers": {"Authorization": "Bearer hunter2-planted"}}
+    stack.add_channel("secret", "generic", config)
+
+    run = stack.wait_for_run(stack.post({"name": "secret", "labels": {"password": "hunter2-planted"}}))
+
+    assert run["status"] == "NOTIFIED"
+    shown = stack.web.get(f"/orchestration/pipeline/{run['run_id']}/").text
+    logs = "".join(path.read_text() for path in (stack.home / "logs").iterdir() if path.is_file())
+    assert "hunter2-planted" not in shown + logs + stack.said()
