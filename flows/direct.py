@@ -38,4 +38,4 @@ async def _call_node(node: Node, order: NodeOrder) -> dict[str, Any]:
 
 def _next_attempt(order: NodeOrder) -> int:
     with database.get().read() as session:
-        return stages.count_attempts(session, order.run_pk, order.node_id) + 1
+        return stages.count_attempts(session, order.run.pk, order.node_id) + 1

@@ -159,12 +159,7 @@ def _order(held: HeldRun, definition: Definition, node: Node) -> NodeOrder:
         if value is not None
     )
     return NodeOrder(
-        run_pk=held.pk,
-        run_id=held.run_id,
-        fence=held.fence,
-        trace_id=held.trace_id,
-        source=held.source,
-        environment=held.environment,
+        run=held,
         node_id=node.id,
         config=node.config,
         max_attempts=retries + 1,

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from storage import database, runs, stages
 from storage.records import ChecksResult, IncidentChange, IngestResult, Record
-from storage.runs import LeaseLostError
+from storage.runs import HeldRun, LeaseLostError
 from storage.stages import StaleAttemptError
 from storage.vocabulary import RunStatus, Stage
 from tasks.errors import PermanentError, is_retryable
@@ -34,12 +34,7 @@ log = logging.getLogger("watchkeeper.stage")
 class StageContext:
     """What a stage gets. `config` is the node's; `previous` holds the stored outputs by node id."""
 
-    run_pk: int
-    run_id: str
-    fence: int
-    trace_id: str
-    source: str
-    environment: str
+    run: HeldRun
     node_id: str
     config: Any
     attempt: int
@@ -73,14 +68,9 @@ class StageKind(Generic[Work]):
 
 @dataclass(frozen=True)
 class NodeOrder:
-    """A node of a run, to be attempted by the holder of `fence`. `max_attempts` counts from this order on."""
+    """A node of a run, to be attempted by the run's holder. `max_attempts` counts from this order on."""
 
-    run_pk: int
-    run_id: str
-    fence: int
-    trace_id: str
-    source: str
-    environment: str
+    run: HeldRun
     node_id: str
     config: Mapping[str, Any]
     max_attempts: int
@@ -120,15 +110,15 @@ def run_attempt(kind: StageKind[Any], order: NodeOrder, *, is_last_attempt: bool
     """The same, in the calling thread."""
     results = database.get()
     with results.write() as session:
-        runs.check_fence(session, run_pk=order.run_pk, fence=order.fence).current_stage = order.node_id
-        previous = stages.outputs_of(session, order.run_pk)
+        runs.check_fence(session, run_pk=order.run.pk, fence=order.run.fence).current_stage = order.node_id
+        previous = stages.outputs_of(session, order.run.pk)
         if order.node_id in previous:
             return previous[order.node_id]
         row = stages.begin_attempt(
-            session, run_pk=order.run_pk, run_id=order.run_id, stage=kind.stage, node_id=order.node_id
+            session, run_pk=order.run.pk, run_id=order.run.run_id, stage=kind.stage, node_id=order.node_id
         )
-        row.input_ref = ",".join(f"stage:{node_id}" for node_id in previous)[:256] or f"run:{order.run_id}"
-    fields = {"trace_id": order.trace_id, "run_id": order.run_id, "node_id": order.node_id}
+        row.input_ref = ",".join(f"stage:{node_id}" for node_id in previous)[:256] or f"run:{order.run.run_id}"
+    fields = {"trace_id": order.run.trace_id, "run_id": order.run.run_id, "node_id": order.node_id}
     log.info("stage started", extra={**fields, "attempt": row.attempt})
     try:
         context = _context(kind, order, row.attempt, previous, is_last_attempt=is_last_attempt)
@@ -157,12 +147,7 @@ def _context(
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise PermanentError(f"node {order.node_id}: {faults}") from None
     return StageContext(
-        run_pk=order.run_pk,
-        run_id=order.run_id,
-        fence=order.fence,
-        trace_id=order.trace_id,
-        source=order.source,
-        environment=order.environment,
+        run=order.run,
         node_id=order.node_id,
         config=config,
         attempt=attempt,
@@ -173,7 +158,7 @@ def _context(
 
 def _store(kind: StageKind[Any], context: StageContext, attempt_pk: int, work: Any) -> dict[str, Any]:
     with database.get().write() as session:
-        run = runs.check_fence(session, run_pk=context.run_pk, fence=context.fence)
+        run = runs.check_fence(session, run_pk=context.run.pk, fence=context.run.fence)
         row = stages.find_running(session, attempt_pk)
         output = kind.store(session, context, work).model_dump(mode="json")
         stages.succeed(row, output)
@@ -186,7 +171,7 @@ def _store(kind: StageKind[Any], context: StageContext, attempt_pk: int, work: A
 def _record_failure(order: NodeOrder, attempt_pk: int, error: Exception, *, is_last: bool) -> None:
     retryable = is_retryable(error)
     with database.get().write() as session:
-        run = runs.check_fence(session, run_pk=order.run_pk, fence=order.fence)
+        run = runs.check_fence(session, run_pk=order.run.pk, fence=order.run.fence)
         row = stages.find_running(session, attempt_pk)
         stack = "".join(traceback.format_exception(error))
         stages.fail(row, error=error, stack=stack, retryable=retryable, is_last=is_last)

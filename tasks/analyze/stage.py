@@ -60,9 +60,9 @@ def store(session: Session, context: StageContext, answers: Sequence[Answer]) ->
     """Write an AnalysisRun per answer, and one per failure before it."""
     stored = [_store_answer(session, context, answer) for answer in answers]
     fallback_used = any(analysis.fallback_used for analysis in stored)
-    run = session.get_one(PipelineRun, context.run_pk)
+    run = session.get_one(PipelineRun, context.run.pk)
     run.intelligence_fallback_used = fallback_used
-    run.intelligence_output_ref = f"run:{context.run_id}:analyses"
+    run.intelligence_output_ref = f"run:{context.run.run_id}:analyses"
     return AnalyzeResult(analyses=stored, fallback_used=fallback_used)
 
 
@@ -104,11 +104,11 @@ def _store_answer(session: Session, context: StageContext, answer: Answer) -> In
         provider=answer.provider,
         provider_config=answer.provider_config,
         incident_id=incident.id if incident else None,
-        run_id=context.run_id,
-        trace_id=context.trace_id,
+        run_id=context.run.run_id,
+        trace_id=context.run.trace_id,
         started_at=answer.started_at,
         input_summary=_input_summary(answer.request),
-        checker_output_ref=f"run:{context.run_id}:checks" if answer.request.checks else "",
+        checker_output_ref=f"run:{context.run.run_id}:checks" if answer.request.checks else "",
     )
     fallback_used = answer.failure is not None
     if answer.failure is not None:

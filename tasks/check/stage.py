@@ -49,9 +49,9 @@ def work(context: StageContext) -> Findings:
 
 def store(session: Session, context: StageContext, findings: Findings) -> ChecksResult:
     """Write the check runs and, in local monitoring, the alerts that follow from them."""
-    rows = add_check_runs(session, findings.results, hostname=findings.hostname, trace_id=context.trace_id)
-    ref = f"run:{context.run_id}:checks"
-    run = session.get_one(PipelineRun, context.run_pk)
+    rows = add_check_runs(session, findings.results, hostname=findings.hostname, trace_id=context.run.trace_id)
+    ref = f"run:{context.run.run_id}:checks"
+    run = session.get_one(PipelineRun, context.run.pk)
     run.checker_output_ref = ref
     result = _summary(findings, ref)
     if not _raises_alerts(context):
@@ -59,8 +59,8 @@ def store(session: Session, context: StageContext, findings: Findings) -> Checks
     alerts = alerts_of(session, findings.results, hostname=findings.hostname)
     arrival = Arrival(
         payload=ParsedPayload(source=SOURCE, alerts=list(alerts.values())),
-        trace_id=context.trace_id,
-        environment=context.environment,
+        trace_id=context.run.trace_id,
+        environment=context.run.environment,
         received_at=utc_now(),
     )
     window = timedelta(minutes=settings.load().reopen_minutes)

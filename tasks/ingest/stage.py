@@ -46,7 +46,7 @@ class Readings:
 def work(context: StageContext) -> Readings:
     """Parse every delivery of the run that is not dealt with yet. Touches nothing."""
     with database.get().read() as session:
-        deliveries = inbox.deliveries_of(session, context.run_pk, with_bodies=True)
+        deliveries = inbox.deliveries_of(session, context.run.pk, with_bodies=True)
     readings = Readings([], [])
     for delivery in deliveries:
         if delivery.status is not DeliveryStatus.CLAIMED:
@@ -65,10 +65,10 @@ def store(session: Session, context: StageContext, readings: Readings) -> Ingest
     inbox.finish(session, [pk for pk, _ in readings.arrivals])
     for pk, reason in readings.unreadable:
         inbox.quarantine(session, pk, reason)
-    run = session.get_one(PipelineRun, context.run_pk)
+    run = session.get_one(PipelineRun, context.run.pk)
     run.incident_id = result.incident_id
     run.alert_fingerprint = result.alert_fingerprint
-    run.normalized_payload_ref = f"run:{context.run_id}:deliveries"
+    run.normalized_payload_ref = f"run:{context.run.run_id}:deliveries"
     if len({arrival.payload.source for _, arrival in readings.arrivals}) == 1:
         run.source = readings.arrivals[0][1].payload.source
     errors = [reason for _, reason in readings.unreadable]

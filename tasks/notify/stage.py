@@ -80,7 +80,7 @@ def work(context: StageContext) -> NotifyResult:
 
 def store(session: Session, context: StageContext, result: NotifyResult) -> NotifyResult:
     """The messages are recorded one by one while they go out; the run only points to them."""
-    run = session.get_one(PipelineRun, context.run_pk)
+    run = session.get_one(PipelineRun, context.run.pk)
     run.notify_output_ref = result.notify_output_ref
     return result
 
@@ -102,7 +102,7 @@ def _reserve_and_claim(
     """Write the rows that are missing and take the unsent ones. Resolved goes only where firing went or goes."""
     names = {channel.name for channel in chosen}
     with database.get().write() as session:
-        runs.check_fence(session, run_pk=context.run_pk, fence=context.fence)
+        runs.check_fence(session, run_pk=context.run.pk, fence=context.run.fence)
         firing = [c for c in changes if c.reason is NotificationReason.FIRING]
         ended = [c for c in changes if c.reason is NotificationReason.RESOLVED]
         told = notifications.told_channels(session, ended)
@@ -114,7 +114,7 @@ def _reserve_and_claim(
             for channel in chosen
             if (channel.name, change.incident_id, change.episode) in told
         ]
-        notifications.reserve(session, pairs, run_id=context.run_id, trace_id=context.trace_id)
+        notifications.reserve(session, pairs, run_id=context.run.run_id, trace_id=context.run.trace_id)
         rows = [row for row in notifications.of_changes(session, changes) if row.channel in names]
         return notifications.claim(rows)
 
@@ -133,9 +133,9 @@ def _build_channels(chosen: Iterable[ChannelConfig]) -> tuple[dict[str, Channel]
 def _gather_facts(context: StageContext, incident_ids: Iterable[int]) -> Facts:
     with database.get().read() as session:
         incidents = {pk: alerts.view_incident(session, pk) for pk in incident_ids}
-        run = session.get_one(PipelineRun, context.run_pk)
+        run = session.get_one(PipelineRun, context.run.pk)
     current = settings.load()
-    links = {"run": f"{current.web_url}/orchestration/pipeline/{context.run_id}/"}
+    links = {"run": f"{current.web_url}/orchestration/pipeline/{context.run.run_id}/"}
     if flow_run_url := current.flow_run_url(run.flow_run_id):
         links["prefect"] = flow_run_url
     checks = context.outputs(ChecksResult)
@@ -179,8 +179,8 @@ def _send(facts: Facts, message: ClaimedNotification, channel: Channel | None, r
             hostname=facts.checks.hostname if facts.checks else "",
             analysis=facts.analyses.get(message.incident_id),
             links=facts.links,
-            trace_id=facts.context.trace_id,
-            run_id=facts.context.run_id,
+            trace_id=facts.context.run.trace_id,
+            run_id=facts.context.run.run_id,
             channel=message.channel,
             idempotency_key=message.idempotency_key,
         )
@@ -204,7 +204,7 @@ def _record_failure(context: StageContext, message: ClaimedNotification, title: 
     text = redact_text(str(error))
     log.warning(
         "notification failed",
-        extra={"trace_id": context.trace_id, "channel": message.channel, "incident_id": message.incident_id,
+        extra={"trace_id": context.run.trace_id, "channel": message.channel, "incident_id": message.incident_id,
                "error": text, "is_dead": is_dead},
     )  # fmt: skip
     with database.get().write() as session:
@@ -252,7 +252,7 @@ def _result(context: StageContext, outcomes: Sequence[Notification]) -> NotifyRe
         channels_attempted=len(status_by_channel),
         channels_succeeded=succeeded,
         channels_failed=len(status_by_channel) - succeeded,
-        notify_output_ref=f"run:{context.run_id}:notifications",
+        notify_output_ref=f"run:{context.run.run_id}:notifications",
         errors=sorted({f"{row.channel}: {row.error_message}" for row in outcomes if row.error_message}),
     )
 

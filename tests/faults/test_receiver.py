@@ -78,8 +78,8 @@ def test_a_body_without_a_length_is_refused_once_it_is_over_the_limit(stack: Liv
 def test_a_database_that_hangs_gives_503_in_time_for_one_and_for_forty(stack: LiveStack) -> None:
     receiver = psutil.Process(stack.pid("receiver"))
     with frozen_database(stack):
-        [alone] = post_at_once(stack, 1)
         together = post_at_once(stack, 40)
+        [alone] = post_at_once(stack, 1)
         descriptors = receiver.num_fds()
         post_at_once(stack, 40)
         descriptors_later = receiver.num_fds()
@@ -221,7 +221,7 @@ def post_at_once(stack: LiveStack, count: int) -> list[tuple[int, float, str | N
 
 
 def read_status(stack: LiveStack) -> int:
-    with httpx.Client(trust_env=False, timeout=20) as client:
+    with httpx.Client(trust_env=False, timeout=8) as client:
         try:
             return client.get(f"http://127.0.0.1:{stack.port}/orchestration/pipelines/").status_code
         except httpx.TimeoutException:

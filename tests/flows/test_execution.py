@@ -342,12 +342,7 @@ def save_monitor(database: Database, checkers: dict[str, Any]) -> None:
 
 def order(held: runs.HeldRun, node_id: str) -> NodeOrder:
     return NodeOrder(
-        run_pk=held.pk,
-        run_id=held.run_id,
-        fence=held.fence,
-        trace_id=held.trace_id,
-        source=held.source,
-        environment=held.environment,
+        run=held,
         node_id=node_id,
         config={},
         max_attempts=4,
