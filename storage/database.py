@@ -7,12 +7,12 @@ last one the 99th percentile of a commit went from 2 ms to over 80 ms at eight t
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
@@ -40,7 +40,7 @@ class Database:
         self.engine = make_engine(url, pool_size=pool_size)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._write_engine = self.engine.execution_options(sqlite_begin="IMMEDIATE")
-        self._writer = threading.Lock() if self.is_sqlite else nullcontext()
+        self._writer: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -54,9 +54,41 @@ class Database:
         with self._writer, Session(self._write_engine, expire_on_commit=False) as session, session.begin():
             yield session
 
+    def writer(self) -> "Writer":
+        """A connection that is kept between transactions, for a thread that does nothing but write."""
+        return Writer(self._write_engine, self._writer)
+
     def dispose(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+class Writer:
+    """One kept connection; belongs to one thread."""
+
+    def __init__(self, engine: Engine, lock: AbstractContextManager[Any]) -> None:
+        self._engine = engine
+        self._lock = lock
+        self._connection: Connection | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction, committed at the end of the block. After an error the connection is made anew."""
+        with self._lock:
+            connection = self._connection = self._connection or self._engine.connect()
+            try:
+                with connection.begin():
+                    yield connection
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
 
 
 def default_url(current: settings.Settings) -> str:

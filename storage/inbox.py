@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.orm import Session, undefer
 
 from storage.tables import Delivery, PipelineRun, RunDelivery
@@ -51,16 +51,17 @@ class NewDelivery:
 
 
 def accept(session: Session, deliveries: Sequence[NewDelivery]) -> set[str]:
-    """Store deliveries and wake the relay. Returns the delivery ids stored; the others are repeats."""
-    rows = [delivery.as_row() for delivery in deliveries]
-    if any(row["sender_delivery_id"] for row in rows):
-        statement = insert_if_absent(session, Delivery).returning(Delivery.delivery_id)
-        stored = set(session.scalars(statement, rows))
-    else:
-        session.execute(insert(Delivery), rows)
-        stored = {row["delivery_id"] for row in rows}
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text(f"NOTIFY {WAKE_CHANNEL}"))
+    """Store deliveries and wake the relay. Returns the delivery ids stored; the others were there already."""
+    return accept_over(session.connection(), deliveries)
+
+
+def accept_over(connection: Connection, deliveries: Sequence[NewDelivery]) -> set[str]:
+    """The same over a connection: the receiver's way, one statement for all of them."""
+    table = Delivery.__table__
+    statement = insert_if_absent(connection, table).returning(table.c.delivery_id)
+    stored = set(connection.scalars(statement, [delivery.as_row() for delivery in deliveries]))
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"NOTIFY {WAKE_CHANNEL}")
     return stored
 
 

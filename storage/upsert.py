@@ -2,18 +2,14 @@
 
 from typing import Any
 
-from sqlalchemy import Insert
+from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from storage.tables.base import Base
 
-
-def insert_if_absent(session: Session, table: type[Base]) -> Any:
-    """An insert that leaves out rows whose unique key is taken. Add `.values(…)` or pass rows to execute."""
-    statement: Insert
-    if session.get_bind().dialect.name == "sqlite":
-        statement = sqlite.insert(table).on_conflict_do_nothing()
-    else:
-        statement = postgresql.insert(table).on_conflict_do_nothing()
-    return statement
+def insert_if_absent(executor: Session | Connection, table: Any) -> Any:
+    """An insert into a table or mapped class that leaves out rows whose unique key is taken."""
+    bind = executor.get_bind() if isinstance(executor, Session) else executor
+    if bind.dialect.name == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing()
+    return postgresql.insert(table).on_conflict_do_nothing()

@@ -13,7 +13,9 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from storage import inbox
 from storage.database import Database
@@ -48,7 +50,7 @@ class Acceptor:
     """Stores deliveries through one writer thread, which starts with the first one."""
 
     def __init__(self, database: Database, *, timeout_seconds: float) -> None:
-        self._database = database
+        self._connection = database.writer()
         self._timeout_seconds = timeout_seconds
         self._tickets: queue.Queue[_Ticket | None] = queue.Queue(QUEUE)
         self._starting = threading.Lock()
@@ -135,17 +137,32 @@ class Acceptor:
             ticket.answer.set_exception(error)
 
     def _commit(self, deliveries: list[NewDelivery]) -> list[Accepted]:
-        with self._database.write() as session:
-            stored = inbox.accept(session, deliveries)
-            answers = []
-            for delivery in deliveries:
-                first = None
-                if delivery.delivery_id not in stored and delivery.sender_delivery_id:
-                    first = inbox.find_repeated(
-                        session, source=delivery.source, sender_delivery_id=delivery.sender_delivery_id
-                    )
-                if first is None:
-                    answers.append(Accepted(delivery.delivery_id, delivery.trace_id))
-                else:
-                    answers.append(Accepted(first.delivery_id, first.trace_id, is_duplicate=True))
-            return answers
+        try:
+            return self._commit_once(deliveries)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            # The kept connection was stale: the database was restarted since. What that transaction may
+            # have stored all the same is left out by its delivery id.
+            return self._commit_once(deliveries)
+
+    def _commit_once(self, deliveries: list[NewDelivery]) -> list[Accepted]:
+        with self._connection.transaction() as connection:
+            stored = inbox.accept_over(connection, deliveries)
+            return [
+                Accepted(delivery.delivery_id, delivery.trace_id)
+                if delivery.delivery_id in stored or not delivery.sender_delivery_id
+                else _first_of(connection, delivery)
+                for delivery in deliveries
+            ]
+
+
+def _first_of(connection: Connection, delivery: NewDelivery) -> Accepted:
+    """What to answer for a delivery that was there already: the one that first had its sender's id."""
+    with Session(connection) as session:
+        first = inbox.find_repeated(
+            session, source=delivery.source, sender_delivery_id=delivery.sender_delivery_id or ""
+        )
+    if first is None or first.delivery_id == delivery.delivery_id:
+        return Accepted(delivery.delivery_id, delivery.trace_id)
+    return Accepted(first.delivery_id, first.trace_id, is_duplicate=True)

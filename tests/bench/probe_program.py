@@ -40,12 +40,13 @@ def stock_two_tasks() -> None:
 
 
 @flow
-def plain_four_tasks() -> None:
+async def plain_four_tasks() -> None:
     for _ in range(4):
-        empty_sync()
+        await empty()
 
 
 deployments: dict[str, UUID] = {}
+executors: list[Executor] = []
 
 
 async def pending_run(name: str, a_flow: Any, parameters: dict[str, Any]) -> FlowRun:
@@ -88,25 +89,30 @@ async def stock() -> dict[str, float]:
 
 async def ours(payload: Any) -> dict[str, float]:
     """As RunLoop does it. The end is when the executor's task ends, which has given its slot back."""
-
+    executor = await our_executor()
     began_at = time.time()
-    parameters = {"payload": payload, "source": "alertmanager"}
-    flow_run = await pending_run("ours", direct, parameters)
-    slots = Slots(1)
-    executor = Executor(slots)
-    await executor.spawn(str(flow_run.id), slots.place("direct"), run_in_prefect(direct, flow_run))
+    flow_run = await pending_run("ours", direct, {"payload": payload, "source": "alertmanager"})
+    await executor.spawn(str(flow_run.id), executor.slots.place("direct"), run_in_prefect(direct, flow_run))
     ended_at = time.time()
-    assert slots.free("direct") == 1
+    assert executor.slots.free("direct") == 1
     return await times(began_at, flow_run, ended_at)
 
 
+async def our_executor() -> Executor:
+    """The one of this process, with the worker's shared client open."""
+    if not executors:
+        executors.append(Executor(Slots(1)))
+        await executors[0].client.open()
+    return executors[0]
+
+
 async def four_tasks() -> dict[str, float]:
-    """A flow of four tasks, called as in a script: seconds by Prefect's clock, and until the call returned."""
+    """A flow of four tasks, called as in a script: seconds until it returns, and by Prefect's own clock."""
     began_at = time.time()
-    state = await asyncio.to_thread(plain_four_tasks, return_state=True)
+    state = await plain_four_tasks(return_state=True)
     wall_seconds = time.time() - began_at
     flow_run = await read(state.state_details.flow_run_id)
-    return {"run_seconds": flow_run.total_run_time.total_seconds(), "wall_seconds": wall_seconds}
+    return {"wall_seconds": wall_seconds, "run_seconds": flow_run.total_run_time.total_seconds()}
 
 
 async def start_run(deployment: str, parameters: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from probe import probing
 from report import Figure, Section, median, progress
 from stack import live_stack
 
-REPETITIONS = 5
+REPETITIONS = 8
 STOCK, OURS_SQLITE, OURS = "stock on SQLite", "prefect.toml on SQLite", "prefect.toml on PostgreSQL"
 
 
@@ -34,13 +34,13 @@ def _runs(name: str, env: Mapping[str, str], cwd: Path) -> list[dict[str, float]
 
 
 def _section(seconds: dict[str, list[dict[str, float]]]) -> Section:
-    runs = {name: median([one["run_seconds"] for one in several]) for name, several in seconds.items()}
     walls = {name: median([one["wall_seconds"] for one in several]) for name, several in seconds.items()}
+    slowest = {name: max(one["wall_seconds"] for one in several) for name, several in seconds.items()}
     figures = [
-        Figure(f"4-task flow, {OURS}", runs[OURS], "s", STOCK, runs[STOCK]),
-        Figure(f"4-task flow, {OURS_SQLITE}", runs[OURS_SQLITE], "s", STOCK, runs[STOCK]),
-        Figure(f"until the call returns, {OURS}", walls[OURS], "s", STOCK, walls[STOCK]),
-        Figure(f"until the call returns, {OURS_SQLITE}", walls[OURS_SQLITE], "s", STOCK, walls[STOCK]),
+        Figure(f"4-task flow, {OURS}", walls[OURS], "s", STOCK, walls[STOCK]),
+        Figure(f"4-task flow, {OURS_SQLITE}", walls[OURS_SQLITE], "s", STOCK, walls[STOCK]),
+        Figure(f"slowest, {OURS}", slowest[OURS], "s", STOCK, slowest[STOCK]),
+        Figure(f"slowest, {OURS_SQLITE}", slowest[OURS_SQLITE], "s", STOCK, slowest[STOCK]),
     ]
-    notes = [f"medians of {REPETITIONS} runs of a sync flow of four empty tasks after one; by Prefect's own clock"]
+    notes = [f"medians of {REPETITIONS} calls of an async flow of four empty tasks, one after another, after one"]
     return Section("server-settings", "prefect.toml against Prefect's defaults", figures, notes, {"runs": seconds})

@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 KILLS = ["worker"] * 9 + ["receiver"] * 6 + ["prefect-server"] * 4 + ["postgresql"] * 2
 SLOTS = 4
 PIPELINES = 2
-MAX_PAUSE_SECONDS = 12.0
+MAX_PAUSE_SECONDS = 8.0
 SETTLE_SECONDS = 150
 
 
@@ -154,6 +154,21 @@ def test_no_stage_that_finished_is_run_again(storm: Storm) -> None:
         ).all()
 
     assert max(Counter(tuple(row) for row in finished).values()) == 1, storm
+
+
+def test_a_worker_killed_between_sending_and_recording_sends_once_more_with_the_same_key(storm: Storm) -> None:
+    title = f"in-between-{storm.seed}"
+    storm.sink.answer_with(Answer(delay_seconds=3))
+    accepted = storm.stack.post({"name": title, "severity": "critical", "fingerprint": title})
+    wait_until(lambda: any(title in heard for heard, _, _ in storm.received), 30, what="the message to be sent")
+
+    storm.stack.kill("worker")
+    run = storm.stack.wait_for_run(accepted)
+
+    keys = [key for heard, key, _ in storm.received if title in heard]
+    assert run["status"] == "NOTIFIED", storm
+    assert len(keys) == 2, storm
+    assert len(set(keys)) == 1, storm
 
 
 def _rage(storm: Storm) -> None:

@@ -58,7 +58,7 @@ def sink() -> Iterator[MoodySink]:
 
 @pytest.fixture(scope="module")
 def stack(sink: MoodySink) -> Iterator[LiveStack]:
-    """One place for runs in each pipeline, quick retries, and a pipeline `slow` whose checks take 5 s."""
+    """One place for runs in each pipeline, quick retries, and a pipeline `slow` whose checks take 3 s."""
     environment = {
         "WATCHKEEPER_SLOTS": "1",
         "WATCHKEEPER_LEASE_SECONDS": str(LEASE_SECONDS),
@@ -68,7 +68,7 @@ def stack(sink: MoodySink) -> Iterator[LiveStack]:
     with live_stack(**environment) as stack:
         stack.add_channel("sink", "generic", {"endpoint": sink.url})
         slow = preset("health-checked").model_dump(mode="json")
-        slow["nodes"][1]["config"]["checkers"]["cpu"] = {"samples": 25, "sample_interval": 0.2}
+        slow["nodes"][1]["config"]["checkers"]["cpu"] = {"samples": 16, "sample_interval": 0.2}
         with stack.database.write() as session:
             definitions.save(session, name="slow", config=slow)
         time.sleep(5.5)  # the receiver looks for new names of pipelines every 5 s
