@@ -10,6 +10,7 @@ from typing import Any
 
 import waitress
 from waitress.channel import HTTPChannel
+from waitress.server import MultiSocketServer
 from waitress.task import ErrorTask
 
 from deployments import logs
@@ -64,7 +65,9 @@ def main() -> None:
         backlog=1024,
         ident="watchkeeper",
     )
-    server.channel_class = JsonErrorChannel
+    # A name such as localhost may stand for several addresses, each with a listener of its own.
+    for listener in server.map.values() if isinstance(server, MultiSocketServer) else [server]:
+        listener.channel_class = JsonErrorChannel
 
     def stop(_signal: int, _frame: object) -> None:
         raise SystemExit(0)

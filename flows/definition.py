@@ -56,6 +56,10 @@ class Definition(BaseModel):
             node = by_id[node.next] if node.next else None
         return path
 
+    def timeout_seconds_of(self, node: Node) -> float:
+        """How long one attempt at a node may take."""
+        return node.timeout_seconds or self.defaults.timeout_seconds
+
 
 def read_definition(config: Mapping[str, Any]) -> Definition:
     """A checked definition. Raises DefinitionError with all faults."""

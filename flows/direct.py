@@ -28,7 +28,7 @@ def _kind(node: Node) -> StageKind[Any]:
 async def _call_node(node: Node, order: NodeOrder) -> dict[str, Any]:
     attempt = await asyncio.to_thread(_next_attempt, order)
     try:
-        async with asyncio.timeout(node.timeout_seconds):
+        async with asyncio.timeout(order.timeout_seconds):
             return await attempt_node(_kind(node), order, attempt=attempt)
     except Exception as error:
         if is_retryable(error) and attempt < order.max_attempts:

@@ -11,6 +11,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
 from flows.definition import Definition, Node
 from flows.library import find_definition
 from flows.owner import this_process
@@ -24,6 +27,9 @@ from tasks.attempt import NodeOrder, StageKind
 from tasks.errors import PermanentError, is_retryable
 
 log = logging.getLogger("watchkeeper.run")
+
+# Not a stage's fault, and not to be held against the run.
+DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
 
 CallNode = Callable[[Node, NodeOrder], Awaitable[dict[str, Any]]]
 
@@ -67,28 +73,35 @@ async def execute(
     Raises RunHeldError when somebody else executes the run, LeaseLostError when somebody took it over,
     PostponedError when it is to go on later, and InterruptedRunError as `call_node` does.
     """
-    held, definition = await asyncio.to_thread(_begin, run_id, via, flow_run_id)
+    held = await asyncio.to_thread(_begin, run_id, via, flow_run_id)
     async with _kept(held):
         try:
+            definition = await asyncio.to_thread(_definition_of, held)
             reached = await _walk(held, definition, kinds, call_node)
         except PostponedError as postponed:
             await asyncio.to_thread(_put_down, held, postponed.delay_seconds)
             raise
         except (LeaseLostError, StaleAttemptError, InterruptedRunError):
             raise
+        except DATABASE_AWAY as error:
+            raise InterruptedRunError("the database went away") from error
         except Exception as error:  # noqa: BLE001  (the edge that records why a run failed)
             return await asyncio.to_thread(_fail, held, error)
         return await asyncio.to_thread(_complete, held, reached)
 
 
-def _begin(run_id: str, via: RunVia, flow_run_id: str | None) -> tuple[HeldRun, Definition]:
+def _begin(run_id: str, via: RunVia, flow_run_id: str | None) -> HeldRun:
     lease_seconds = settings.load().lease_seconds
     with database.get().write() as session:
         held = runs.lease_run(session, run_id, owner=this_process(), lease_seconds=lease_seconds)
-        definition = find_definition(session, held.definition_name).definition
         runs.start(session, held, via=via, flow_run_id=flow_run_id)
     log.info("run started", extra={"trace_id": held.trace_id, "run_id": run_id, "via": via})
-    return held, definition
+    return held
+
+
+def _definition_of(held: HeldRun) -> Definition:
+    with database.get().read() as session:
+        return find_definition(session, held.definition_name).definition
 
 
 @asynccontextmanager
@@ -163,6 +176,7 @@ def _order(held: HeldRun, definition: Definition, node: Node) -> NodeOrder:
         node_id=node.id,
         config=node.config,
         max_attempts=retries + 1,
+        timeout_seconds=definition.timeout_seconds_of(node),
     )
 
 

@@ -91,7 +91,7 @@ async def _call_node(node: Node, order: NodeOrder) -> dict[str, Any]:
         retries=retries,
         retry_delay_seconds=_delays(retries),
         retry_condition_fn=_may_retry,
-        timeout_seconds=node.timeout_seconds,
+        timeout_seconds=order.timeout_seconds,
     )
     try:
         output: dict[str, Any] = await task(order)

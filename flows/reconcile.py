@@ -14,8 +14,8 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import State, StateType
-from prefect.states import Completed, Failed
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.states import Completed, Failed, Scheduled
 
 from storage import database, runs
 from storage.tables import PipelineRun
@@ -24,15 +24,23 @@ from storage.vocabulary import RunStatus
 
 # A run that has just ended reports its end itself.
 SETTLED_AFTER = timedelta(seconds=30)
+LOST_AFTER = timedelta(seconds=60)
 UNFINISHED = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING])
 
 
 async def close_finished(client: PrefectClient, *, tag: str) -> int:
-    """Set the final state of flow runs whose runs are over. Returns how many. Raises the client's errors."""
+    """Set the final state of flow runs whose runs are over, and put back those that were lost on the way.
+
+    Returns how many. Raises the client's errors.
+    """
     wanted = FlowRunFilter(state=FlowRunFilterState(type=UNFINISHED), tags=FlowRunFilterTags(all_=[tag]))
     flow_runs = await client.read_flow_runs(flow_run_filter=wanted, limit=200)
     run_ids = {flow_run.id: str(flow_run.parameters.get("run_id") or flow_run.id) for flow_run in flow_runs}
     ends = await asyncio.to_thread(_ends, run_ids)
+    for flow_run in flow_runs:
+        # Taken by a worker that died before it wrote our row: no other would ever take it.
+        if flow_run.state_type is StateType.PENDING and await asyncio.to_thread(_is_lost, flow_run):
+            ends[flow_run.id] = Scheduled()
     for flow_run_id, state in ends.items():
         await client.set_flow_run_state(flow_run_id, state, force=True)
     return len(ends)
@@ -47,6 +55,13 @@ def _ends(run_ids: dict[UUID, str]) -> dict[UUID, State[None]]:
         for flow_run_id, run in found.items()
         if run and run.completed_at and run.completed_at < before
     }
+
+
+def _is_lost(flow_run: FlowRun) -> bool:
+    since = flow_run.state.timestamp if flow_run.state else utc_now()
+    with database.get().read() as session:
+        run_id = str(flow_run.parameters.get("run_id") or flow_run.id)
+        return since < utc_now() - LOST_AFTER and runs.find_run(session, run_id) is None
 
 
 def _state(run: PipelineRun) -> State[None]:

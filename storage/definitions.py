@@ -36,14 +36,20 @@ def save(
     tags: Sequence[str] = (),
     created_by: str = "",
 ) -> PipelineDefinition:
-    """Store a definition; the version rises when its config differs from the stored one."""
+    """Store a definition; the version rises when its config differs from the stored one.
+
+    A shipped one never replaces what somebody has made of it.
+    """
     saved = session.scalar(select(PipelineDefinition).where(PipelineDefinition.name == name))
     if saved is None:
         saved = PipelineDefinition(
             name=name, config=dict(config), description=description, tags=list(tags), created_by=created_by
         )
         session.add(saved)
+    elif created_by == SHIPPED and saved.created_by != SHIPPED:
+        return saved  # somebody made it their own
     elif saved.config != config:
+        saved.created_by = created_by
         saved.version += 1
         saved.config, saved.description, saved.tags = dict(config), description, list(tags)
     session.flush()

@@ -12,6 +12,7 @@ from storage.vocabulary import Stage, StageStatus
 
 STACK_MAX_CHARS = 20_000
 MESSAGE_MAX_CHARS = 4_000
+INTERRUPTED = "Interrupted"
 
 
 class StaleAttemptError(Exception):
@@ -41,7 +42,7 @@ def begin_attempt(session: Session, *, run_pk: int, run_id: str, stage: Stage, n
         )
     ):
         finish_attempt(left, StageStatus.FAILED)
-        left.error_type = "Interrupted"
+        left.error_type = INTERRUPTED
         left.error_message = "the attempt did not end: its process died, or it took longer than its time limit"
         left.error_retryable = True
     last = session.scalar(
@@ -123,10 +124,11 @@ def abandon_running(session: Session, run_pk: int, error: BaseException) -> None
 
 
 def count_attempts(session: Session, run_pk: int, node_id: str) -> int:
-    """How often a node was tried so far."""
-    return (
-        session.scalar(
-            select(func.count()).where(StageExecution.pipeline_run_id == run_pk, StageExecution.node_id == node_id)
-        )
-        or 0
+    """How often a node was tried to its end so far; attempts that were cut off do not count."""
+    query = select(func.count()).where(
+        StageExecution.pipeline_run_id == run_pk,
+        StageExecution.node_id == node_id,
+        StageExecution.status != StageStatus.RUNNING,
+        StageExecution.error_type != INTERRUPTED,
     )
+    return session.scalar(query) or 0

@@ -74,6 +74,7 @@ class NodeOrder:
     node_id: str
     config: Mapping[str, Any]
     max_attempts: int
+    timeout_seconds: float
 
 
 class Slot(Protocol):

@@ -13,6 +13,7 @@ from storage.settings import Settings
 from webhook_app.accept import Acceptor
 
 PIPELINES_SECONDS = 5.0
+FIRST_LOOK_SECONDS = 1.0
 
 
 class AppState:
@@ -28,16 +29,15 @@ class AppState:
     def pipelines(self) -> list[str]:
         """The names of the active pipelines, at most a few seconds old.
 
-        Never waits for the database: the old names stand while it is away, and none means not known.
+        Hardly waits for the database: the old names stand while it is away, and none means not known.
         """
         is_old = time.monotonic() - self._looked_at > PIPELINES_SECONDS
         if is_old and self._looking.acquire(blocking=False):
             try:
                 self._looked_at = time.monotonic()
-                if not self._pipelines:
-                    self._look()
-                else:
-                    threading.Thread(target=self._look, name="pipelines", daemon=True).start()
+                look = threading.Thread(target=self._look, name="pipelines", daemon=True)
+                look.start()
+                look.join(FIRST_LOOK_SECONDS if not self._pipelines else 0)
             finally:
                 self._looking.release()
         return self._pipelines

@@ -222,9 +222,14 @@ def _raise_unless_told(context: StageContext, outcomes: Sequence[Notification]) 
     waiting = [row for row in outcomes if row.status in notifications.UNSENT]
     if waiting and not context.is_last_attempt:
         raise TransientError(f"{len(waiting)} of {len(outcomes)} messages did not go out: {_reasons(waiting)}")
-    dead = [row for row in outcomes if row.status is not NotificationStatus.SENT]
-    if dead and len(dead) == len(outcomes):
-        raise PermanentError(f"every channel failed: {_reasons(dead)}")
+    told = {_subject(row) for row in outcomes if row.status is NotificationStatus.SENT}
+    if untold := [row for row in outcomes if _subject(row) not in told]:
+        count = len({_subject(row) for row in untold})
+        raise PermanentError(f"every channel failed for {count} of the run's messages: {_reasons(untold)}")
+
+
+def _subject(row: Notification) -> tuple[int, int, str]:
+    return row.incident_id, row.episode, row.reason
 
 
 def _reasons(rows: Sequence[Notification]) -> str:

@@ -346,6 +346,7 @@ def order(held: runs.HeldRun, node_id: str) -> NodeOrder:
         node_id=node_id,
         config={},
         max_attempts=4,
+        timeout_seconds=60,
     )
 
 
