@@ -55,8 +55,11 @@ class Database:
             yield session
 
     def writer(self) -> "Writer":
-        """A connection that is kept between transactions, for a thread that does nothing but write."""
-        return Writer(self._write_engine, self._writer)
+        """A kept connection, for a thread that does nothing but write one statement at a time."""
+        if self.is_sqlite:
+            return Writer(self._write_engine, self._writer)
+        # One round trip for a statement with its commit, in place of three.
+        return Writer(self.engine.execution_options(isolation_level="AUTOCOMMIT"), self._writer)
 
     def dispose(self) -> None:
         """Close all connections."""
@@ -64,7 +67,7 @@ class Database:
 
 
 class Writer:
-    """One kept connection; belongs to one thread."""
+    """One kept connection; belongs to one thread. On PostgreSQL each statement is a transaction of its own."""
 
     def __init__(self, engine: Engine, lock: AbstractContextManager[Any]) -> None:
         self._engine = engine
@@ -72,8 +75,8 @@ class Writer:
         self._connection: Connection | None = None
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """A transaction, committed at the end of the block. After an error the connection is made anew."""
+    def connection(self) -> Iterator[Connection]:
+        """The connection, for statements that stand for themselves. After an error it is made anew."""
         with self._lock:
             connection = self._connection = self._connection or self._engine.connect()
             try:

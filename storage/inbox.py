@@ -52,17 +52,22 @@ class NewDelivery:
 
 def accept(session: Session, deliveries: Sequence[NewDelivery]) -> set[str]:
     """Store deliveries and wake the relay. Returns the delivery ids stored; the others were there already."""
-    return accept_over(session.connection(), deliveries)
+    stored = accept_over(session.connection(), deliveries)
+    wake(session.connection())
+    return stored
 
 
 def accept_over(connection: Connection, deliveries: Sequence[NewDelivery]) -> set[str]:
-    """The same over a connection: the receiver's way, one statement for all of them."""
+    """Store deliveries in one statement and wake nobody."""
     table = Delivery.__table__
     statement = insert_if_absent(connection, table).returning(table.c.delivery_id)
-    stored = set(connection.scalars(statement, [delivery.as_row() for delivery in deliveries]))
+    return set(connection.scalars(statement, [delivery.as_row() for delivery in deliveries]))
+
+
+def wake(connection: Connection) -> None:
+    """Let the relay know that something waits; on SQLite it sees that by itself."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"NOTIFY {WAKE_CHANNEL}")
-    return stored
 
 
 def find_repeated(session: Session, *, source: str, sender_delivery_id: str) -> Delivery | None:

@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
@@ -51,6 +52,7 @@ class Acceptor:
 
     def __init__(self, database: Database, *, timeout_seconds: float) -> None:
         self._connection = database.writer()
+        self._must_wake = not database.is_sqlite
         self._timeout_seconds = timeout_seconds
         self._tickets: queue.Queue[_Ticket | None] = queue.Queue(QUEUE)
         self._starting = threading.Lock()
@@ -130,6 +132,13 @@ class Acceptor:
         else:
             for ticket, answer in zip(tickets, answers, strict=True):
                 ticket.answer.set_result(answer)
+            if self._must_wake:
+                self._wake_relay()
+
+    def _wake_relay(self) -> None:
+        # After the answers: it looks by itself every few seconds, should this fail.
+        with suppress(SQLAlchemyError), self._connection.connection() as connection:
+            inbox.wake(connection)
 
     @staticmethod
     def _fail(tickets: list[_Ticket], error: NotStoredError) -> None:
@@ -147,7 +156,7 @@ class Acceptor:
             return self._commit_once(deliveries)
 
     def _commit_once(self, deliveries: list[NewDelivery]) -> list[Accepted]:
-        with self._connection.transaction() as connection:
+        with self._connection.connection() as connection:
             stored = inbox.accept_over(connection, deliveries)
             return [
                 Accepted(delivery.delivery_id, delivery.trace_id)
