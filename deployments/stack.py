@@ -83,7 +83,7 @@ def plan(settings: Settings, choice: Choice, environ: Mapping[str, str]) -> Stac
         parts.append(_worker_part(settings, env, logs, prepare))
     if choice.web:
         _check_port(settings.host, settings.port, "--port")
-        parts.append(_web_part(settings, env, logs, prepare))
+        parts += [_web_part(name, settings, env, logs, prepare) for name in _receivers(settings)]
     return Stack(settings, parts, api_url, auth, notes)
 
 
@@ -198,16 +198,22 @@ def _worker_part(settings: Settings, env: dict[str, str], logs: Path, prepare: C
     )
 
 
-def _web_part(settings: Settings, env: dict[str, str], logs: Path, prepare: Callable[[], None]) -> Part:
+def _receivers(settings: Settings) -> list[str]:
+    """The receivers' names: several share a port where the system can, since each is bound by one core."""
+    count = settings.receivers if hasattr(socket, "SO_REUSEPORT") else 1
+    return ["receiver", *(f"receiver-{number}" for number in range(2, count + 1))]
+
+
+def _web_part(name: str, settings: Settings, env: dict[str, str], logs: Path, prepare: Callable[[], None]) -> Part:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     host = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host  # noqa: S104  (compared, not bound)
     return Part(
-        name="receiver",
+        name=name,
         command=lambda: [sys.executable, "-m", "deployments.web"],
         is_ready=lambda: _answers(f"http://{host}:{settings.port}/alerts/webhook/"),
         prepare=prepare,
         env=env,
-        log_path=logs / "receiver.log",
+        log_path=logs / f"{name}.log",
         stop_timeout_seconds=15,
     )
 

@@ -6,7 +6,7 @@ Waitress reads requests before a thread sees them, so a slow client holds a file
 import json
 import resource
 import signal
-import sys
+import socket
 from typing import Any
 
 import waitress
@@ -19,7 +19,6 @@ from storage import settings
 from webhook_app.app import create_app
 
 THREADS = 16
-SWITCH_SECONDS = 0.001
 # A client that sends nothing for so long is cut off.
 IDLE_SECONDS = 20
 MAX_CONNECTIONS = 2000
@@ -51,16 +50,12 @@ class JsonErrorChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no ty
 def main() -> None:
     """Serve until SIGTERM or SIGINT; the requests that are being answered are answered."""
     logs.set_up()
-    # The thread that stores deliveries waits on the database between short bursts of work; with Python's
-    # default of 5 ms it would stand behind busy request threads each time it comes back.
-    sys.setswitchinterval(SWITCH_SECONDS)
     current = settings.load()
     app = create_app(current)
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     server: Any = waitress.create_server(
         app,
-        host=current.host,
-        port=current.port,
+        sockets=_sockets(current.host, current.port),
         threads=THREADS,
         connection_limit=min(MAX_CONNECTIONS, max(descriptors - SPARE_DESCRIPTORS, 50)),
         channel_timeout=IDLE_SECONDS,
@@ -81,6 +76,23 @@ def main() -> None:
     signal.signal(signal.SIGINT, stop)
     server.run()
     app.extensions["watchkeeper"].acceptor.close()
+
+
+def _sockets(host: str, port: int) -> list[socket.socket]:
+    """A socket for each address of the host, on a port that several receivers of this machine share."""
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return [_socket(family, address) for family, _, _, _, address in addresses]
+
+
+def _socket(family: int, address: Any) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "SO_REUSEPORT"):
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    listener.bind(address)
+    return listener
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     database_url: str = ""
     host: str = "127.0.0.1"
     port: int = Field(default=8420, ge=0, le=65535)
+    receivers: int = Field(default=2, ge=1, le=32)
     public_url: str = ""
     prefect_port: int = Field(default=4210, ge=0, le=65535)
 
