@@ -24,7 +24,7 @@ from storage import database, runs, settings
 from storage.runs import LeaseLostError, RunHeldError
 from storage.stages import StaleAttemptError
 from storage.vocabulary import RunStatus, RunVia
-from tasks.attempt import NodeOrder, StageKind
+from tasks.attempt import NodeOrder, StageKind, current_slot
 from tasks.errors import is_retryable
 
 # The run goes on elsewhere or later; this execution of it has nothing to say about its outcome.
@@ -65,6 +65,8 @@ def build_flow(name: str, description: str = "") -> PipelineFlow:
         except LEFT as error:
             # Whatever state this execution reported would stand over the one of the execution that follows it.
             raise Abort(str(error)) from error
+        if slot := current_slot.get():
+            slot.give_back()  # telling Prefect is no work of the run's; the next one may begin
         await _report(run_id)
         return _state(outcome)
 

@@ -58,7 +58,8 @@ def _ingest(session: Session, result: IngestResult) -> list[str]:
         f"{result.alerts_seen} alerts: {result.alerts_created} new, {result.alerts_updated} known, "
         f"{result.alerts_resolved} resolved."
     )
-    shown = [alerts.view_incident(session, pk) for pk in result.incident_ids[:ROWS_SHOWN]]
+    views = alerts.view_incidents(session, result.incident_ids[:ROWS_SHOWN])
+    shown = [views[pk] for pk in result.incident_ids[:ROWS_SHOWN] if pk in views]
     rows = [_incident_row(incident) for incident in shown]
     return [
         "## Alerts",

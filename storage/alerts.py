@@ -1,5 +1,6 @@
 """Reading and locking alerts; views of incidents for analysis and messages."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -36,20 +37,50 @@ def add_history(session: Session, rows: Sequence[dict[str, Any]]) -> None:
         session.execute(insert(AlertHistory), list(rows))
 
 
-def view_incident(session: Session, incident_id: int) -> IncidentView:
-    """An incident with its first alerts by severity and start. Raises NoResultFound for an unknown id."""
-    incident = session.get_one(Incident, incident_id)
-    alerts = session.scalars(
-        select(Alert)
-        .where(Alert.incident_id == incident_id)
-        .order_by(Alert.status, BY_CONCERN, Alert.started_at, Alert.id)
-        .limit(ALERTS_SHOWN)
+def view_incidents(session: Session, incident_ids: Iterable[int]) -> dict[int, IncidentView]:
+    """Incidents by id, each with its first alerts by concern and start."""
+    wanted = sorted(set(incident_ids))
+    views: dict[int, IncidentView] = {}
+    for start in range(0, len(wanted), CHUNK):
+        chunk = wanted[start : start + CHUNK]
+        alerts, counts = _first_alerts(session, chunk), _counts(session, chunk)
+        for incident in session.scalars(select(Incident).where(Incident.id.in_(chunk))):
+            views[incident.id] = _view(incident, alerts[incident.id], counts[incident.id])
+    return views
+
+
+def _first_alerts(session: Session, incident_ids: Sequence[int]) -> dict[int, list[Alert]]:
+    place = func.row_number().over(
+        partition_by=Alert.incident_id, order_by=(Alert.status, BY_CONCERN, Alert.started_at, Alert.id)
     )
-    counts = session.execute(
-        select(Alert.severity, Alert.status, func.count())
-        .where(Alert.incident_id == incident_id)
-        .group_by(Alert.severity, Alert.status)
-    ).all()
+    ranked = select(Alert.id, place.label("place")).where(Alert.incident_id.in_(incident_ids)).subquery("ranked")
+    rows = session.scalars(
+        select(Alert)
+        .join(ranked, ranked.c.id == Alert.id)
+        .where(ranked.c.place <= ALERTS_SHOWN)
+        .order_by(ranked.c.place)
+    )
+    found: dict[int, list[Alert]] = defaultdict(list)
+    for alert in rows:
+        found[alert.incident_id or 0].append(alert)
+    return found
+
+
+def _counts(session: Session, incident_ids: Sequence[int]) -> dict[int, list[tuple[Severity, AlertStatus, int]]]:
+    rows = session.execute(
+        select(Alert.incident_id, Alert.severity, Alert.status, func.count())
+        .where(Alert.incident_id.in_(incident_ids))
+        .group_by(Alert.incident_id, Alert.severity, Alert.status)
+    )
+    found: dict[int, list[tuple[Severity, AlertStatus, int]]] = defaultdict(list)
+    for incident_id, severity, status, count in rows:
+        found[incident_id or 0].append((severity, status, count))
+    return found
+
+
+def _view(
+    incident: Incident, alerts: Sequence[Alert], counts: Sequence[tuple[Severity, AlertStatus, int]]
+) -> IncidentView:
     by_severity: dict[str, int] = {}
     for severity, _, count in counts:
         by_severity[severity.value] = by_severity.get(severity.value, 0) + count

@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     api_token: str = Field(default="", repr=False)
 
     slots: int = Field(default=4, ge=1, le=64)
-    batch_limit: int = Field(default=100, ge=1, le=1000)
+    batch_limit: int = Field(default=200, ge=1, le=1000)
     lease_seconds: float = Field(default=45, ge=2, le=3600)
     direct_after_seconds: float = Field(default=30, ge=0)
     drain_seconds: float = Field(default=60, ge=1)

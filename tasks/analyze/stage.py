@@ -70,7 +70,7 @@ def _requests(context: StageContext) -> list[AnalysisRequest]:
     firing = {c.incident_id for c in context.changes() if c.reason is NotificationReason.FIRING}
     checks = context.outputs(ChecksResult)
     with database.get().read() as session:
-        incidents = [alerts.view_incident(session, pk) for pk in sorted(firing)]
+        incidents = alerts.view_incidents(session, firing).values()
     return [
         AnalysisRequest(
             incident=incident,

@@ -132,7 +132,7 @@ def _build_channels(chosen: Iterable[ChannelConfig]) -> tuple[dict[str, Channel]
 
 def _gather_facts(context: StageContext, incident_ids: Iterable[int]) -> Facts:
     with database.get().read() as session:
-        incidents = {pk: alerts.view_incident(session, pk) for pk in incident_ids}
+        incidents = alerts.view_incidents(session, incident_ids)
         run = session.get_one(PipelineRun, context.run.pk)
     current = settings.load()
     links = {"run": f"{current.web_url}/orchestration/pipeline/{context.run.run_id}/"}

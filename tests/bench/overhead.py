@@ -74,7 +74,7 @@ def _section(seconds: dict[str, list[float]]) -> Section:
         "direct: from the claim in the stack's worker to the final state's time on the server, sending included",
         "bare: from the request for a pending run to that time, run_flow_async in a warm process",
         "bare uses a client for each run, as Prefect does by itself; our worker shares one",
-        "slot: from the final state's time on the server to the end of the executor's task",
+        "slot: from the final state's time on the server until the slot is free; below 0 it was free before",
         f"slot: longest {longest * 1000:.0f} ms; a bare async flow's median {bare_beyond * 1000:.0f} ms",
     ]
     return Section("overhead", "our cost above Prefect's own", figures, notes, {"seconds": seconds})
