@@ -106,13 +106,18 @@ def _definition_of(held: HeldRun) -> Definition:
 
 @asynccontextmanager
 async def _kept(held: HeldRun) -> AsyncIterator[None]:
-    """Renew the lease while the block runs; let go of it at the end, so that another may go on at once."""
+    """Renew the lease while the block runs.
+
+    A run that ended has let go of it by that; one that broke off does so here, so that another may go on.
+    """
     renewal = asyncio.create_task(_renew(held))
     try:
         yield
+    except BaseException:
+        await asyncio.to_thread(_release, held)
+        raise
     finally:
         renewal.cancel()
-        await asyncio.to_thread(_release, held)
 
 
 async def _renew(held: HeldRun) -> None:
@@ -186,8 +191,8 @@ def _reason_to_skip(held: HeldRun) -> str:
     Raises CancelledRunError at a stage boundary after a cancel, and PermanentError when no delivery of the
     run could be read.
     """
-    with database.get().write() as session:
-        run = runs.check_fence(session, run_pk=held.pk, fence=held.fence)
+    with database.get().read() as session:
+        run = runs.see_fence(session, held)
         if run.cancel_requested_at:
             raise CancelledRunError("cancelled in Prefect")
         outputs = stages.outputs_of(session, held.pk)

@@ -9,7 +9,7 @@ import anyio.to_thread
 import httpx
 from prefect import Flow, flow, get_client
 from prefect.artifacts import acreate_markdown_artifact
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from prefect.context import FlowRunContext
 from prefect.exceptions import Abort, PrefectHTTPStatusError
 from prefect.states import Cancelled, Completed, Failed
@@ -67,11 +67,17 @@ def build_flow(name: str, description: str = "") -> PipelineFlow:
             raise Abort(str(error)) from error
         if slot := current_slot.get():
             slot.give_back()  # telling Prefect is no work of the run's; the next one may begin
-        await _report(run_id)
         return _state(outcome)
 
     run_pipeline.__doc__ = description or f"The pipeline {name}."
-    made: PipelineFlow = flow(name=name, persist_result=False, validate_parameters=False)(run_pipeline)
+    made: PipelineFlow = flow(
+        name=name,
+        persist_result=False,
+        validate_parameters=False,
+        on_completion=[_report],
+        on_failure=[_report],
+        on_cancellation=[_report],
+    )(run_pipeline)
     return made
 
 
@@ -143,7 +149,9 @@ def _tags(run_id: str) -> list[str]:
         return tags_of(run) if run else []
 
 
-async def _report(run_id: str) -> None:
+async def _report(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
+    """What happened, as an artifact; after the final state, which nobody should wait for longer than needed."""
+    run_id = str(flow_run.parameters.get("run_id") or flow_run.id)
     report = await anyio.to_thread.run_sync(_render_report, run_id)
     await acreate_markdown_artifact(markdown=report, key="what-happened", description=f"Run {run_id}")
 

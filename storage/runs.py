@@ -171,6 +171,14 @@ def check_fence(session: Session, *, run_pk: int, fence: int) -> PipelineRun:
     return run
 
 
+def see_fence(session: Session, held: HeldRun) -> PipelineRun:
+    """The run's row as it stands, not locked. Raises LeaseLostError when it has a new holder."""
+    run = session.get_one(PipelineRun, held.pk)
+    if run.fence != held.fence:
+        raise LeaseLostError(f"run {held.run_id} was taken over")
+    return run
+
+
 def complete(run: PipelineRun, status: RunStatus) -> None:
     """End a run well. `status` is the last stage it reached, or SKIPPED."""
     run.status = status

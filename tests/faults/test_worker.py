@@ -153,7 +153,7 @@ def test_prefect_deployment_run_works_the_payload_it_is_given(stack: LiveStack, 
     flow_run = wait_for_flow_run(stack, run_id, {"COMPLETED"})
     with stack.prefect() as client:
         wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run.id]))
-        [artifact] = client.read_artifacts(artifact_filter=wanted)
+        [artifact] = wait_until(lambda: client.read_artifacts(artifact_filter=wanted), 10, what="the artifact")
 
     run = stack.web.get(f"/orchestration/pipeline/{run_id}/").json()
     assert (run["status"], run["trace_id"], run["environment"]) == ("NOTIFIED", "by-hand-1", "staging")
