@@ -8,8 +8,9 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.workers.base import BaseJobConfiguration, BaseVariables
 
-from deployments.worker_type import WORK_POOL, WarmWorker
+from deployments.work_pool import WORK_POOL, WORKER_TYPE
 from flows.catalog import FLOWS, entrypoint_of, flow_of
 from flows.pipeline import PipelineFlow
 from flows.report import TAG
@@ -35,10 +36,13 @@ async def _ensure_work_pool(client: PrefectClient) -> None:
     try:
         await client.read_work_pool(WORK_POOL)
     except ObjectNotFound:
-        template = WarmWorker.get_default_base_job_template()
+        template = {
+            "job_configuration": BaseJobConfiguration.json_template(),
+            "variables": BaseVariables.model_json_schema(),
+        }
         try:
             await client.create_work_pool(
-                WorkPoolCreate(name=WORK_POOL, type=WarmWorker.type, base_job_template=template)
+                WorkPoolCreate(name=WORK_POOL, type=WORKER_TYPE, base_job_template=template)
             )
         except ObjectAlreadyExists:
             return  # another worker was faster
@@ -62,16 +66,19 @@ async def _ensure_deployment(client: PrefectClient, name: str, flow: PipelineFlo
 async def _ensure_schedule(client: PrefectClient, deployment_id: UUID) -> None:
     """An interval schedule, on or off as the setting says.
 
-    A schedule that somebody changed in Prefect stays as it is: only a missing one is made, and an inactive
-    one is switched on when the setting asks for it.
+    A schedule that somebody changed in Prefect stays as it is, except where a setting says otherwise: an
+    interval that is given, and the wish that it be on.
     """
     current = settings.load()
+    wanted = IntervalSchedule(interval=timedelta(seconds=current.monitor_interval_seconds))
     schedules = await client.read_deployment_schedules(deployment_id)
     if not schedules:
-        interval = timedelta(seconds=current.monitor_interval_seconds)
-        await client.create_deployment_schedules(
-            deployment_id,
-            [DeploymentScheduleCreate(schedule=IntervalSchedule(interval=interval), active=current.monitor)],
-        )
-    elif current.monitor and not any(schedule.active for schedule in schedules):
-        await client.update_deployment_schedule(deployment_id, schedules[0].id, active=True)
+        created = DeploymentScheduleCreate(schedule=wanted, active=current.monitor)
+        await client.create_deployment_schedules(deployment_id, [created])
+        return
+    schedule = schedules[0]
+    if current.monitor and not any(each.active for each in schedules):
+        await client.update_deployment_schedule(deployment_id, schedule.id, active=True)
+    has_interval = getattr(schedule.schedule, "interval", None) == wanted.interval
+    if "monitor_interval_seconds" in current.model_fields_set and not has_interval:
+        await client.update_deployment_schedule(deployment_id, schedule.id, schedule=wanted)

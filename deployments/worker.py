@@ -8,7 +8,8 @@ from pathlib import Path
 
 from deployments import logs
 from deployments.ready import READY_FILE
-from deployments.worker_type import WORK_POOL, WarmWorker
+from deployments.work_pool import WORK_POOL
+from deployments.worker_type import WarmWorker
 
 START_SECONDS = 60
 GOODBYE_SECONDS = 5

@@ -14,10 +14,9 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
+from deployments.work_pool import WORKER_TYPE
 from storage import database, settings
 from storage.runs import request_cancel
-
-WORK_POOL = "watchkeeper"
 
 
 class WarmWorkerResult(BaseWorkerResult):
@@ -27,7 +26,7 @@ class WarmWorkerResult(BaseWorkerResult):
 class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmWorkerResult]):
     """Takes flow runs from the work pool, and with them the deliveries of the inbox through its relay."""
 
-    type = "watchkeeper"
+    type = WORKER_TYPE
     job_configuration = BaseJobConfiguration
     job_configuration_variables = BaseVariables
     _description = "Run watchkeeper pipelines in the worker's own process."

@@ -16,6 +16,7 @@ from prefect.states import Running
 from sinks import HttpSink, SmtpSink
 from stack import LiveStack, live_stack
 
+from deployments.register import register
 from flows.reconcile import SETTLED_AFTER, close_finished
 from flows.report import TAG
 from storage import database as database_room
@@ -100,6 +101,24 @@ def test_local_monitor_has_an_interval_schedule_that_is_off_until_asked_for(stac
 
     assert schedule.schedule.interval == timedelta(minutes=5)
     assert schedule.active is False
+
+
+def test_interval_and_wish_that_settings_give_change_the_schedule(
+    stack: LiveStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHKEEPER_MONITOR_INTERVAL_SECONDS", "60")
+    monkeypatch.setenv("WATCHKEEPER_MONITOR", "1")
+    monkeypatch.setattr(database_room, "get", lambda: stack.database)
+
+    async def register_and_read() -> list[Any]:
+        async with prefect_client(stack) as client:
+            ids = await register(client)
+            return list(await client.read_deployment_schedules(ids["local-monitor"]))
+
+    [schedule] = asyncio.run(register_and_read())
+
+    assert schedule.schedule.interval == timedelta(minutes=1)
+    assert schedule.active is True
 
 
 def test_worker_can_be_started_by_prefects_own_command(stack: LiveStack, tmp_path: Path) -> None:
