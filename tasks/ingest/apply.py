@@ -24,9 +24,10 @@ from storage.vocabulary import (
     IncidentStatus,
     NotificationReason,
 )
+from tasks.hosts import host_of
 from tasks.ingest.body import storable
 from tasks.ingest.episodes import Step, Stored, decide, end_of, start_of
-from tasks.ingest.grouping import group_of, host_of
+from tasks.ingest.grouping import group_of
 
 TITLE_MAX_CHARS = 300
 

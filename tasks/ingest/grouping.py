@@ -4,6 +4,7 @@ import hashlib
 import json
 
 from storage.records import ParsedAlert
+from tasks.hosts import instance_of
 
 
 def group_of(alert: ParsedAlert, *, source: str, environment: str) -> tuple[str, str]:
@@ -18,16 +19,3 @@ def group_of(alert: ParsedAlert, *, source: str, environment: str) -> tuple[str,
         parts = [source, environment, alert.name, instance_of(alert.labels)]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
     return digest, " / ".join(part for part in parts if part)[:500]
-
-
-def instance_of(labels: dict[str, str]) -> str:
-    """The thing that the alert is about: label instance, else host or hostname, else none."""
-    return labels.get("instance") or labels.get("host") or labels.get("hostname") or ""
-
-
-def host_of(labels: dict[str, str]) -> str:
-    """The host of an alert: its instance without the port."""
-    instance = instance_of(labels)
-    name, colon, port = instance.rpartition(":")
-    is_address_with_port = colon and port.isdigit() and (":" not in name or name.endswith("]"))
-    return name.strip("[]") if is_address_with_port else instance

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field
 from storage.records import AlertView, CheckResult, IncidentAnalysis, IncidentView, Record
 from storage.redaction import redact, redact_text
 from storage.vocabulary import AlertStatus, NotificationReason, Severity
+from tasks.hosts import host_of
 
 MAX_TITLE_CHARS = 200
 MAX_MESSAGE_CHARS = 12_000
@@ -41,7 +42,6 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-_PORT = re.compile(r"(?P<host>[^:]+|\[.*\]):\d+")
 
 
 def shorten(text: str, max_chars: int) -> str:
@@ -129,14 +129,6 @@ def compose(
     )
 
 
-def host_of(alert: AlertView) -> str:
-    """The host an alert is about: label instance without its port, else host, else hostname, else nothing."""
-    instance = alert.labels.get("instance", "")
-    if match := _PORT.fullmatch(instance):
-        return match["host"].strip("[]")
-    return instance or alert.labels.get("host", "") or alert.labels.get("hostname", "")
-
-
 def humanize_duration(duration: timedelta) -> str:
     """The two largest units of a duration: "45 s", "12 min", "1 h 22 min", "3 d 4 h"."""
     seconds = max(int(duration.total_seconds()), 0)
@@ -154,7 +146,7 @@ def _redacted(record: AnyRecord) -> AnyRecord:
 def _title(incident: IncidentView, reason: NotificationReason) -> str:
     lead = _lead(incident)
     name = one_line(lead.name) if lead else one_line(incident.title)
-    host = one_line(host_of(lead)) if lead else ""
+    host = one_line(host_of(lead.labels)) if lead else ""
     is_firing = reason is NotificationReason.FIRING
     others = (incident.firing_alert_count if is_firing else incident.alert_count) - 1
     ends = (f" on {shorten(host, 80)}" if host else "") + (f" (+{others:,} more)" if others > 0 else "")
@@ -181,7 +173,7 @@ def _headline(incident: IncidentView, reason: NotificationReason) -> str:
 
 
 def _facts(incident: IncidentView) -> str:
-    hosts = list(dict.fromkeys(filter(None, (one_line(host_of(alert)) for alert in incident.alerts))))
+    hosts = list(dict.fromkeys(filter(None, (one_line(host_of(alert.labels)) for alert in incident.alerts))))
     shown = ", ".join(shorten(host, MAX_LINE_CHARS) for host in hosts[:SHOWN_HOSTS])
     rest = len(hosts) - SHOWN_HOSTS
     facts = {
@@ -230,7 +222,7 @@ def _by_rank() -> list[str]:
 
 
 def _alert_line(alert: AlertView) -> str:
-    host, description = one_line(host_of(alert)), one_line(alert.description)
+    host, description = one_line(host_of(alert.labels)), one_line(alert.description)
     line = f"- {alert.severity} {one_line(alert.name)}" + (f" on {host}" if host else "")
     line += "" if alert.status is AlertStatus.FIRING else f" ({alert.status})"
     return shorten(f"{line}: {description}" if description else line, MAX_LINE_CHARS)
@@ -312,7 +304,7 @@ def _tags(incident: IncidentView, reason: NotificationReason) -> dict[str, str]:
         "severity": incident.severity.value,
         "environment": incident.environment,
         "alert": lead.name if lead else "",
-        "host": host_of(lead) if lead else "",
+        "host": host_of(lead.labels) if lead else "",
         "source": lead.source if lead else "",
     }
     return {name: shorten(one_line(value), MAX_LINE_CHARS) for name, value in tags.items() if value}

@@ -21,12 +21,12 @@ from storage.vocabulary import (
     RecommendationType,
     Severity,
 )
+from tasks.hosts import host_of
 from tasks.notify.message import (
     MAX_MESSAGE_CHARS,
     MAX_TITLE_CHARS,
     Notification,
     compose,
-    host_of,
     humanize_duration,
     shorten,
 )
@@ -262,7 +262,7 @@ def test_tags_tell_what_it_is_about():
     ],
 )
 def test_the_host_of_an_alert(labels, host):
-    assert host_of(make_alert(labels=labels)) == host
+    assert host_of(labels) == host
 
 
 @pytest.mark.parametrize(
