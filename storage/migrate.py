@@ -4,8 +4,6 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from storage.database import Database
@@ -20,13 +18,6 @@ def upgrade(database: Database) -> None:
         if not database.is_sqlite:
             connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
         command.upgrade(_config(connection), "head")
-
-
-def is_current(database: Database) -> bool:
-    """Whether no migration is missing."""
-    with database.engine.connect() as connection:
-        have = MigrationContext.configure(connection).get_current_revision()
-        return have == ScriptDirectory.from_config(_config(connection)).get_current_head()
 
 
 def _config(connection: Connection) -> Config:

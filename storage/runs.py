@@ -224,11 +224,6 @@ def _request_cancel(session: Session, which: ColumnElement[bool]) -> bool:
     return bool(changed)
 
 
-def record_flow_run(session: Session, run_id: str, *, flow_run_id: str) -> None:
-    """Link a run to the Prefect flow run that was made for it."""
-    _update(session, PipelineRun.run_id == run_id, flow_run_id=flow_run_id)
-
-
 def find_unheld(session: Session, *, idle_before: datetime, limit: int = 100) -> list[PipelineRun]:
     """Unfinished runs that nobody holds: their lease ran out, or they were not begun since `idle_before`."""
     now = utc_now()

@@ -119,8 +119,9 @@ def test_second_execution_of_a_run_is_a_retry(database: Database) -> None:
 
 def test_cancel_is_noted_on_a_run_in_flight_only(database: Database) -> None:
     run_id = make_run(database)
+    held = lease(database, run_id, "one")
     with database.write() as session:
-        runs.record_flow_run(session, run_id, flow_run_id="flow-1")
+        runs.start(session, held, via=RunVia.PREFECT, flow_run_id="flow-1")
 
     with database.write() as session:
         assert runs.request_cancel(session, flow_run_id="flow-1")
