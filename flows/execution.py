@@ -189,7 +189,7 @@ def _reason_to_skip(held: HeldRun) -> str:
     """Why the nodes that follow have nothing to do; empty when they have.
 
     Raises CancelledRunError at a stage boundary after a cancel, and PermanentError when no delivery of the
-    run could be read.
+    run could be read and people know that already.
     """
     with database.get().read() as session:
         run = runs.see_fence(session, held)
@@ -199,7 +199,7 @@ def _reason_to_skip(held: HeldRun) -> str:
     for output in outputs.values():
         if output.get("stage") == Stage.INGEST:
             result = IngestResult.model_validate(output)
-            if result.errors and not result.alerts_seen:
+            if result.errors and not result.alerts_seen and not result.changes:
                 raise PermanentError(f"no delivery could be read: {'; '.join(result.errors[:5])}")
             if not result.changes:
                 return f"nothing new to tell: {result.alerts_seen} alerts seen, {result.alerts_created} new"

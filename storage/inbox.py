@@ -1,18 +1,51 @@
 """The durable inbox: what was answered 202 stands here until a run has dealt with it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
-from sqlalchemy.orm import Session, undefer
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    TextClause,
+    and_,
+    case,
+    func,
+    null,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import Session, aliased, undefer
 
-from storage.tables import Delivery, PipelineRun, RunDelivery
+from storage.tables import Alert, Delivery, PipelineRun, RunDelivery
 from storage.tables.base import utc_now
+from storage.tables.inbox import WAITS
 from storage.upsert import insert_if_absent
 from storage.vocabulary import DeliveryStatus
 
 WAKE_CHANNEL = "watchkeeper_inbox"
+
+FINISHED = (DeliveryStatus.DONE, DeliveryStatus.QUARANTINED, DeliveryStatus.DISCARDED)
+DISCARDABLE = (DeliveryStatus.WAITING, DeliveryStatus.QUARANTINED)
+REASON_MAX_CHARS = 1000
+# A body that was kept long enough is emptied, and its size stays. In this exact form an index can hold it.
+HAS_BODY = text("length(deliveries.body) > 0")
+
+
+class DeliveryNotFoundError(Exception):
+    """There is no delivery of that id."""
+
+
+class DeliveryStateError(Exception):
+    """What is asked of a delivery does not go with its status or with what is kept of it; the message says why."""
+
+    def __init__(self, message: str, *, status: DeliveryStatus) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -83,12 +116,8 @@ def find_delivery(session: Session, delivery_id: str) -> Delivery | None:
 
 
 def count_waiting(session: Session) -> dict[str, int]:
-    """How many deliveries wait, by pipeline."""
-    rows = session.execute(
-        select(Delivery.pipeline, func.count())
-        .where(Delivery.status == DeliveryStatus.WAITING)
-        .group_by(Delivery.pipeline)
-    )
+    """How many deliveries wait for a run, by pipeline."""
+    rows = session.execute(select(Delivery.pipeline, func.count()).where(text(WAITS)).group_by(Delivery.pipeline))
     return dict(rows.all())
 
 
@@ -96,7 +125,7 @@ def claim(session: Session, *, pipeline: str, limit: int) -> list[Delivery]:
     """Take the oldest waiting deliveries of a pipeline, leaving alone those that another relay takes."""
     query = (
         select(Delivery)
-        .where(Delivery.status == DeliveryStatus.WAITING, Delivery.pipeline == pipeline)
+        .where(text(WAITS), Delivery.pipeline == pipeline)
         .order_by(Delivery.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -140,13 +169,19 @@ def runs_of(session: Session, delivery_pk: int) -> list[PipelineRun]:
     )
 
 
-def finish(session: Session, pks: Sequence[int]) -> None:
-    """Mark deliveries as dealt with."""
+def finish(session: Session, pks: Sequence[int], *, reason: str = "") -> None:
+    """Mark deliveries as dealt with; the reason says what of them could not be read, or why there was no alert."""
     session.execute(
         update(Delivery)
         .where(Delivery.id.in_(pks))
-        .values(status=DeliveryStatus.DONE, reason="", finished_at=utc_now())
+        .values(status=DeliveryStatus.DONE, reason=reason, finished_at=utc_now())
     )
+
+
+def quarantined_sources(session: Session) -> set[str]:
+    """The sources that have a delivery in quarantine; the empty one for deliveries whose source is not known."""
+    rows = session.scalars(select(Delivery.source).where(Delivery.status == DeliveryStatus.QUARANTINED).distinct())
+    return set(rows)
 
 
 def quarantine(session: Session, pk: int, reason: str) -> None:
@@ -156,3 +191,126 @@ def quarantine(session: Session, pk: int, reason: str) -> None:
         .where(Delivery.id == pk)
         .values(status=DeliveryStatus.QUARANTINED, reason=reason, finished_at=utc_now())
     )
+
+
+def list_deliveries(
+    session: Session,
+    *,
+    statuses: Collection[DeliveryStatus] = (),
+    source: str | None = None,
+    pipeline: str = "",
+    trace_id: str = "",
+    since: datetime | None = None,
+    before_id: int | None = None,
+    limit: int,
+) -> list[Delivery]:
+    """Deliveries without their bodies, newest first, below `before_id`, received at `since` or later.
+
+    The empty source is that of deliveries whose source is not known.
+    """
+    query = select(Delivery).order_by(Delivery.id.desc()).limit(limit)
+    if statuses:
+        query = query.where(Delivery.status.in_(statuses))
+    if source is not None:
+        query = query.where(Delivery.source == source)
+    if pipeline:
+        query = query.where(Delivery.pipeline == pipeline)
+    if trace_id:
+        query = query.where(Delivery.trace_id == trace_id)
+    if since is not None:
+        query = query.where(Delivery.received_at >= since)
+    if before_id is not None:
+        query = query.where(Delivery.id < before_id)
+    return list(session.scalars(query))
+
+
+def quarantined_ids(session: Session) -> list[str]:
+    """The public ids of the quarantined deliveries whose body is still there, oldest first."""
+    return list(
+        session.scalars(
+            select(Delivery.delivery_id)
+            .where(Delivery.status == DeliveryStatus.QUARANTINED, HAS_BODY)
+            .order_by(Delivery.id)
+        )
+    )
+
+
+def count_alerts(session: Session, trace_id: str) -> int:
+    """How many alerts were last changed by what came in under this trace."""
+    return session.scalar(select(func.count(Alert.id)).where(Alert.trace_id == trace_id)) or 0
+
+
+def has_body(session: Session, pk: int) -> bool:
+    """Whether a delivery's body is still there."""
+    return session.scalar(select(Delivery.id).where(Delivery.id == pk, HAS_BODY)) is not None
+
+
+def replay(session: Session, delivery_id: str, *, source: str | None = None) -> Delivery:
+    """Let a delivery wait for a run once more, to be read as `source` where one is named; wakes the relay.
+
+    One that is claimed can be replayed when all its runs have ended: ingest failed in them. Raises
+    DeliveryNotFoundError, or DeliveryStateError.
+    """
+    values: dict[str, Any] = {"status": DeliveryStatus.WAITING, "finished_at": None, "reason": ""}
+    if source is not None:
+        values |= {"source": source, "sender_delivery_id": _free_sender_id(source)}
+    is_replayable = or_(Delivery.status.in_(FINISHED), _is_left_behind())
+    if not _update(session, Delivery.delivery_id == delivery_id, is_replayable, HAS_BODY, **values):
+        raise _refusal(_as_it_is(session, delivery_id), "replayed", FINISHED)
+    wake(session.connection())
+    return _as_it_is(session, delivery_id)
+
+
+def discard(session: Session, delivery_id: str, *, reason: str = "") -> Delivery:
+    """Set a delivery aside for good; a reason is cut to REASON_MAX_CHARS, without one the one it has stays.
+
+    Raises DeliveryNotFoundError, or DeliveryStateError.
+    """
+    values: dict[str, Any] = {"status": DeliveryStatus.DISCARDED, "finished_at": utc_now()}
+    if reason:
+        values["reason"] = reason if len(reason) <= REASON_MAX_CHARS else f"{reason[: REASON_MAX_CHARS - 1]}…"
+    if not _update(session, Delivery.delivery_id == delivery_id, Delivery.status.in_(DISCARDABLE), **values):
+        raise _refusal(_as_it_is(session, delivery_id), "discarded", DISCARDABLE)
+    return _as_it_is(session, delivery_id)
+
+
+def _is_left_behind() -> ColumnElement[bool]:
+    unfinished = select(PipelineRun.id).where(
+        RunDelivery.delivery_id == Delivery.id,
+        RunDelivery.run_id == PipelineRun.id,
+        PipelineRun.completed_at.is_(None),
+    )
+    return and_(Delivery.status == DeliveryStatus.CLAIMED, ~unfinished.correlate(Delivery).exists())
+
+
+def _free_sender_id(source: str) -> ColumnElement[str | None]:
+    """The sender's id, unless another delivery of the new source has the same."""
+    other = aliased(Delivery)
+    taken = select(other.id).where(
+        other.source == source,
+        other.sender_delivery_id == Delivery.sender_delivery_id,
+        other.id != Delivery.id,
+    )
+    return case((taken.correlate(Delivery).exists(), null()), else_=Delivery.sender_delivery_id)
+
+
+def _as_it_is(session: Session, delivery_id: str) -> Delivery:
+    query = select(Delivery).where(Delivery.delivery_id == delivery_id)
+    delivery = session.scalar(query.execution_options(populate_existing=True))
+    if delivery is None:
+        raise DeliveryNotFoundError(f"there is no delivery {delivery_id!r}")
+    return delivery
+
+
+def _refusal(delivery: Delivery, wish: str, allowed: Sequence[DeliveryStatus]) -> DeliveryStateError:
+    said = f"delivery {delivery.delivery_id} is {delivery.status} and cannot be {wish}"
+    if delivery.status in allowed:
+        return DeliveryStateError(f"{said}: its body is no longer kept", status=delivery.status)
+    return DeliveryStateError(f"{said}; that takes one of {', '.join(allowed)}", status=delivery.status)
+
+
+def _update(session: Session, *conditions: ColumnElement[bool] | TextClause, **values: Any) -> int:
+    result = session.execute(
+        update(Delivery).where(*conditions).values(**values), execution_options={"synchronize_session": False}
+    )
+    return result.rowcount if isinstance(result, CursorResult) else 0

@@ -1,12 +1,15 @@
-"""Opening, joining, reopening and resolving incidents."""
+"""Opening, joining, reopening, resolving, closing and listing incidents."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import func, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy import func, or_, select, text
+from sqlalchemy.orm import Session, defer
 
+from storage.alerts import matching
+from storage.pages import Place, kinds_of, newest, tested_last
 from storage.tables import Alert, Incident
 from storage.tables.base import utc_now
 from storage.vocabulary import AlertStatus, IncidentStatus, Severity
@@ -15,6 +18,10 @@ CHUNK = 1000
 # Groups are locked by bucket: a body of 5,000 groups must not need 5,000 of PostgreSQL's lock slots.
 LOCK_BUCKETS = 256
 LOCK_SPACE = 0x57434B  # "WCK": keeps our advisory locks apart from others in the database
+# An incident that flaps for years keeps its newest entries, and how many older ones it had.
+NOTES_KEPT = 100
+TRANSITIONS_KEPT = 200
+NOTE_MAX_CHARS = 4000
 
 
 def lock_groups(session: Session, group_keys: Iterable[str]) -> None:
@@ -63,24 +70,60 @@ def may_reopen(incident: Incident, started_at: datetime, *, window: timedelta) -
 
 def reopen(incident: Incident, *, started_at: datetime) -> None:
     """A new episode of a resolved incident."""
-    incident.status = IncidentStatus.OPEN
+    _move(incident, IncidentStatus.OPEN)
     incident.episode += 1
     incident.started_at = started_at
     incident.acknowledged_at = None
     incident.resolved_at = None
 
 
-def acknowledge(incident: Incident) -> None:
-    """Somebody works on it."""
+def acknowledge(incident: Incident, *, author: str = "") -> None:
+    """Somebody works on it; without effect on one that is not open. No author: its sender's people do."""
     if incident.status is IncidentStatus.OPEN:
-        incident.status = IncidentStatus.ACKNOWLEDGED
+        _move(incident, IncidentStatus.ACKNOWLEDGED, author=author)
         incident.acknowledged_at = utc_now()
 
 
-def resolve(incident: Incident, *, resolved_at: datetime | None) -> None:
-    """Its last alert has ended, then or now."""
-    incident.status = IncidentStatus.RESOLVED
+def unacknowledge(incident: Incident) -> None:
+    """Nobody works on it any more; without effect on one that is not acknowledged."""
+    if incident.status is IncidentStatus.ACKNOWLEDGED:
+        _move(incident, IncidentStatus.OPEN)
+        incident.acknowledged_at = None
+
+
+def resolve(incident: Incident, *, resolved_at: datetime | None, author: str = "") -> None:
+    """It has ended, then or now. No author: its last alert ended."""
+    _move(incident, IncidentStatus.RESOLVED, author=author)
     incident.resolved_at = resolved_at or utc_now()
+
+
+def close(incident: Incident, *, author: str) -> None:
+    """Nothing is left to be done about it, and no later episode may reopen it."""
+    _move(incident, IncidentStatus.CLOSED, author=author)
+    incident.closed_at = utc_now()
+
+
+def add_note(incident: Incident, *, text: str, author: str, at: datetime) -> None:
+    """Keep somebody's words, cut to NOTE_MAX_CHARS; the same ones of the same time only once."""
+    kept = text if len(text) <= NOTE_MAX_CHARS else f"{text[: NOTE_MAX_CHARS - 1]}…"
+    note = {"at": at.isoformat(), "author": author, "text": kept}
+    if note not in (incident.details or {}).get("notes", []):
+        _append(incident, "notes", note, most=NOTES_KEPT)
+
+
+def _move(incident: Incident, status: IncidentStatus, *, author: str = "") -> None:
+    entry = {"at": utc_now().isoformat(), "author": author, "from": incident.status.value, "to": status.value}
+    _append(incident, "transitions", entry, most=TRANSITIONS_KEPT)
+    incident.status = status
+
+
+def _append(incident: Incident, trail: str, entry: dict[str, str], *, most: int) -> None:
+    # A new dict each time: a change within the old one would not be seen, and so not be written.
+    details: dict[str, Any] = dict(incident.details or {})
+    entries = [*details.get(trail, []), entry]
+    if len(entries) > most:
+        details[f"{trail}_dropped"] = details.get(f"{trail}_dropped", 0) + len(entries) - most
+    incident.details = {**details, trail: entries[-most:]}
 
 
 def firing_severities(session: Session, incident_ids: Iterable[int]) -> dict[int, Severity]:
@@ -95,3 +138,43 @@ def firing_severities(session: Session, incident_ids: Iterable[int]) -> dict[int
         if incident_id is not None:
             highest[incident_id] = max(highest.get(incident_id, severity), severity, key=lambda s: s.rank)
     return highest
+
+
+def list_incidents(
+    session: Session,
+    *,
+    statuses: Collection[IncidentStatus] = (),
+    severities: Collection[Severity] = (),
+    source: str = "",
+    name: str = "",
+    trace_id: str = "",
+    since: datetime | None = None,
+    after: Place | None = None,
+    limit: int,
+) -> list[Incident]:
+    """Incidents without their details, newest first. One alert of each has the source, name part and trace_id."""
+    conditions = [] if since is None else [Incident.created_at >= since]
+    wanted = matching(source=source, name=name, trace_id=trace_id)
+    if trace_id:  # few alerts: found first, and their incidents from them
+        conditions.append(Incident.id.in_(select(Alert.incident_id).where(*wanted)))
+    elif wanted:  # maybe most alerts: looked up for each incident, until the page is full
+        conditions.append(select(Alert.id).where(Alert.incident_id == Incident.id, *wanted).exists())
+    kinds = kinds_of(
+        Incident.status,
+        Incident.severity,
+        statuses=statuses,
+        severities=severities,
+        all_statuses=IncidentStatus,
+    )
+    if kinds and trace_id:
+        conditions, kinds = [*conditions, tested_last(or_(*kinds))], []
+    return newest(
+        session,
+        Incident,
+        order=(Incident.created_at, Incident.id),
+        conditions=conditions,
+        kinds=kinds,
+        options=[defer(Incident.details), defer(Incident.description), defer(Incident.summary)],
+        after=after,
+        limit=limit,
+    )

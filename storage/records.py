@@ -12,6 +12,7 @@ from storage.vocabulary import (
     AlertStatus,
     CheckStatus,
     IncidentStatus,
+    Lifecycle,
     NotificationReason,
     RecommendationPriority,
     RecommendationType,
@@ -30,22 +31,31 @@ class ParsedAlert(Record):
     """One alert as a source's parser understood it. Times are aware UTC.
 
     `started_at` is None where the payload names no usable time: the time of receipt then stands for it.
-    `episode` is the vendor's own id of this firing-to-resolved stretch, where it has one.
+    `occurred_at` is when the sender's event happened, where it says so: what is older than the last one known
+    of the same episode is stale. `severity` is None where the payload says none: what is stored stays.
+    `episode` is the vendor's own id of this firing-to-resolved stretch, where it has one. `vendor_id` is a
+    second key of the alert, beside the fingerprint. `lifecycle` is what somebody did about an alert that goes
+    on firing, and `note` their words. A partial one only adds that to a known alert, found by fingerprint or
+    vendor id: it says too little to make one.
     """
 
     fingerprint: str
     name: str
     status: AlertStatus
     started_at: datetime | None
-    severity: Severity = Severity.WARNING
+    severity: Severity | None = None
     raw_severity: str = ""
     description: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
     ended_at: datetime | None = None
-    lifecycle: str | None = None
+    occurred_at: datetime | None = None
+    lifecycle: Lifecycle | None = None
+    note: str = ""
     episode: str | None = None
     group_key: str | None = None
+    vendor_id: str = ""
+    is_partial: bool = False
     raw_payload: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -57,7 +67,7 @@ class AlertFault(Record):
 
 
 class ParsedPayload(Record):
-    """What one webhook body becomes."""
+    """What one webhook body becomes. `remark` says why there is no alert in it, where that is as it should be."""
 
     source: str
     alerts: list[ParsedAlert]
@@ -67,6 +77,7 @@ class ParsedPayload(Record):
     receiver: str = ""
     external_url: str = ""
     truncated_alerts: int = 0
+    remark: str = ""
 
 
 class IncidentChange(Record):

@@ -6,9 +6,11 @@ seeds' `ORCHESTRATION_…` for the ones they named.
 
 import os
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSettingError
 
 
 class SettingsError(Exception):
@@ -50,6 +52,8 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=5 * 1024 * 1024, ge=1024)
     accept_timeout_seconds: float = Field(default=3.5, gt=0, le=60)
     webhook_token: str = Field(default="", repr=False)
+    webhook_auth: str = Field(default="", repr=False)
+    webhook_auth_file: str = ""
     api_token: str = Field(default="", repr=False)
 
     slots: int = Field(default=4, ge=1, le=64)
@@ -61,6 +65,12 @@ class Settings(BaseSettings):
     monitor: bool = False
     monitor_interval_seconds: float = Field(default=300, ge=10)
     reopen_minutes: float = Field(default=10, ge=0)
+    # The zone in which a source writes times that name none, by source; UTC for the others.
+    source_timezones: dict[str, ZoneInfo] = Field(default_factory=dict)
+
+    # 0 keeps them for ever.
+    retain_bodies_days: int = Field(default=30, ge=0, le=36500)
+    retain_delivery_ids_days: int = Field(default=7, ge=0, le=36500)
 
     max_retries_per_stage: int = Field(
         default=3, ge=0, le=20, validation_alias=_seed_name("MAX_RETRIES_PER_STAGE")
@@ -74,6 +84,16 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().absolute()
+
+    @field_validator("webhook_token", "api_token")
+    @classmethod
+    def _is_sendable(cls, token: str) -> str:
+        # No header brings such a token in, so a receiver with it would look guarded and be shut.
+        if token != token.strip():
+            raise ValueError("must not begin or end with a space or a line break")
+        if not _is_utf8(token):
+            raise ValueError("must be UTF-8 text")
+        return token
 
     @property
     def is_light_mode(self) -> bool:
@@ -98,6 +118,13 @@ def load() -> Settings:
     except ValidationError as error:
         faults = [f"{_variable(fault['loc'])}: {fault['msg']}" for fault in error.errors()]
         raise SettingsError("; ".join(faults)) from None
+    except UnreadableSettingError as error:
+        raise SettingsError(f"{error}; it must be JSON") from None
+
+
+def _is_utf8(text: str) -> bool:
+    # Bytes of the environment that are no UTF-8 come as lone surrogates.
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

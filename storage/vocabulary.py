@@ -27,6 +27,17 @@ class AlertStatus(StrEnum):
     RESOLVED = "resolved"
 
 
+class Lifecycle(StrEnum):
+    """What a sender's people did about an alert that goes on firing."""
+
+    ACKNOWLEDGED = "acknowledged"
+    UNACKNOWLEDGED = "unacknowledged"
+    NOTE = "note"
+    ESCALATED = "escalated"
+    ASSIGNED = "assigned"
+    UPDATED = "updated"
+
+
 class AlertEvent(StrEnum):
     """What a row of the alert history says."""
 
@@ -35,6 +46,7 @@ class AlertEvent(StrEnum):
     REFRESHED = "refreshed"
     SEVERITY_CHANGED = "severity_changed"
     ACKNOWLEDGED = "acknowledged"
+    UNACKNOWLEDGED = "unacknowledged"
     RESOLVED = "resolved"
     STALE = "stale"
     TRUNCATED = "truncated"

@@ -15,15 +15,16 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from storage.inbox import NewDelivery
 from storage.vocabulary import DeliveryStatus
 from tasks.ingest import sources
-from tasks.ingest.body import BodyError, read_json
+from tasks.ingest.body import BodyError, read_body
 from tasks.ingest.sources.base import UnreadablePayloadError
 from webhook_app.accept import NotStoredError
-from webhook_app.access import require_webhook_token
+from webhook_app.access import install, may_post_as, refuse_as, require_webhook_credentials
 from webhook_app.answers import answer, error_answer
 from webhook_app.deliveries import deliveries
 from webhook_app.state import state
 
 webhook = Blueprint("webhook", __name__, url_prefix="/alerts/webhook")
+webhook.record_once(lambda setup: install(setup.app))
 
 # The senders' own ids of a delivery, by which their repeats are known.
 SENDER_ID_HEADERS = ("X-Webhook-Id", "Idempotency-Key", "Webhook-Id")
@@ -41,7 +42,7 @@ def health() -> Response:
 
 @webhook.post("/")
 @webhook.post("/<source>/")
-@require_webhook_token
+@require_webhook_credentials
 def receive(source: str = "") -> Response:
     """Keep one webhook. See the module's docstring for the answers."""
     if source and source not in sources.SOURCES:
@@ -53,7 +54,7 @@ def receive(source: str = "") -> Response:
         return error_answer(404, f"unknown pipeline; one of {', '.join(pipelines)}", pipelines=pipelines)
     try:
         body = request.get_data(cache=False)
-        payload = read_json(body)
+        payload = read_body(body, request.headers.get("Content-Type", ""))
     except RequestEntityTooLarge:
         limit = current_app.config["WATCHKEEPER"].max_body_bytes
         return error_answer(413, f"the body is larger than {limit} bytes")
@@ -68,6 +69,8 @@ def _keep(body: bytes, payload: Any, source: str, pipeline: str) -> Response:
         source = sources.recognise(payload, source=source)
     except UnreadablePayloadError as error:
         reason = str(error)
+    if source and not may_post_as(source):
+        return refuse_as(source)
     delivery = NewDelivery(
         delivery_id=str(uuid4()),
         trace_id=_trace_id(),

@@ -23,12 +23,14 @@ class Incident(Base):
             sqlite_where=text("status IN ('open', 'acknowledged')"),
         ),
         Index("ix_incidents_group_key_id", "group_key", "id"),
+        # Lists are read newest first, for each pair of status and severity on its own (storage/pages.py).
+        Index("ix_incidents_status_severity_created_at", "status", "severity", "created_at"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     title: Mapped[str] = mapped_column(Text)
-    status: Mapped[IncidentStatus] = mapped_column(word(IncidentStatus), index=True)
-    severity: Mapped[Severity] = mapped_column(word(Severity), index=True)
+    status: Mapped[IncidentStatus] = mapped_column(word(IncidentStatus))
+    severity: Mapped[Severity] = mapped_column(word(Severity))
     description: Mapped[str] = mapped_column(Text, default="")
     summary: Mapped[str] = mapped_column(Text, default="")
     environment: Mapped[str] = mapped_column(default="production")
@@ -50,27 +52,43 @@ class Alert(Base):
     """One signal from one source, in its present or last episode."""
 
     __tablename__ = "alerts"
-    __table_args__ = (UniqueConstraint("source", "fingerprint"),)
+    __table_args__ = (
+        UniqueConstraint("source", "fingerprint"),
+        # Lists are read newest first: what is asked for stands before the time, so that the index has the order.
+        Index("ix_alerts_status_severity_received_at", "status", "severity", "received_at"),
+        Index("ix_alerts_source_received_at", "source", "received_at"),
+        Index("ix_alerts_incident_id_received_at", "incident_id", "received_at"),
+        Index(
+            "ix_alerts_vendor_id",
+            "vendor_id",
+            postgresql_where=text("vendor_id <> ''"),
+            sqlite_where=text("vendor_id <> ''"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     fingerprint: Mapped[str] = mapped_column(String(256), index=True)
-    source: Mapped[str] = mapped_column(String(32), index=True)
+    source: Mapped[str] = mapped_column(String(32))
     name: Mapped[str] = mapped_column(Text)
     severity: Mapped[Severity] = mapped_column(word(Severity))
     raw_severity: Mapped[str] = mapped_column(Text, default="")
-    status: Mapped[AlertStatus] = mapped_column(word(AlertStatus), index=True)
+    status: Mapped[AlertStatus] = mapped_column(word(AlertStatus))
     description: Mapped[str] = mapped_column(Text, default="")
     labels: Mapped[dict[str, str]] = mapped_column(default=dict)
     annotations: Mapped[dict[str, str]] = mapped_column(default=dict)
     raw_payload: Mapped[dict[str, Any]] = mapped_column(default=dict)
     environment: Mapped[str] = mapped_column(default="production")
     episode: Mapped[str] = mapped_column(Text, default="")
+    # The sender's second key, by which some of its events name the alert (Opsgenie's alertId beside the alias).
+    vendor_id: Mapped[str] = mapped_column(String(256), default="")
+    # When the sender's last event of this episode happened, as it says; older ones are stale.
+    occurred_at: Mapped[datetime | None]
     started_at: Mapped[datetime] = mapped_column(index=True)
     ended_at: Mapped[datetime | None]
     received_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
     updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
     trace_id: Mapped[str] = mapped_column(String(64), default="", index=True)
-    incident_id: Mapped[int | None] = mapped_column(ForeignKey("incidents.id"), index=True)
+    incident_id: Mapped[int | None] = mapped_column(ForeignKey("incidents.id"))
     # Set only to let a new alert and its new incident be written together; never read.
     incident: Mapped[Incident | None] = relationship(lazy="raise")
 
@@ -79,9 +97,10 @@ class AlertHistory(Base):
     """What happened to an alert, in order."""
 
     __tablename__ = "alert_history"
+    __table_args__ = (Index("ix_alert_history_alert_id_id", "alert_id", "id"),)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    alert_id: Mapped[int] = mapped_column(ForeignKey("alerts.id"), index=True)
+    alert_id: Mapped[int] = mapped_column(ForeignKey("alerts.id"))
     event: Mapped[AlertEvent] = mapped_column(word(AlertEvent))
     old_status: Mapped[str] = mapped_column(String(24), default="")
     new_status: Mapped[str] = mapped_column(String(24), default="")

@@ -8,6 +8,10 @@ from sqlalchemy.orm import Mapped, deferred, mapped_column
 from storage.tables.base import Base, BigId, utc_now, word
 from storage.vocabulary import DeliveryStatus
 
+# What a run has yet to look at. The receiver quarantines what it cannot read at the door; ingest then looks
+# at that once more, and raises an alert about it.
+WAITS = "status IN ('waiting', 'quarantined') AND finished_at IS NULL"
+
 
 class Delivery(Base):
     """One webhook that was answered 202, byte for byte."""
@@ -20,8 +24,8 @@ class Delivery(Base):
             "ix_deliveries_waiting",
             "pipeline",
             "id",
-            postgresql_where=text("status = 'waiting'"),
-            sqlite_where=text("status = 'waiting'"),
+            postgresql_where=text(WAITS),
+            sqlite_where=text(WAITS),
         ),
         Index("ix_deliveries_status_id", "status", "id"),
     )

@@ -18,8 +18,8 @@ def alerts_of(session: Session, results: Sequence[CheckResult], *, hostname: str
     A bad result fires; a good one resolves what fires. UNKNOWN does neither: it is no news of the host.
     """
     fingerprints = {result.checker_name: f"{hostname}:{result.checker_name}" for result in results}
-    stored = lock_alerts(session, SOURCE, fingerprints.values())
-    firing = {key for key, alert in stored.items() if alert.status is AlertStatus.FIRING}
+    stored = lock_alerts(session, SOURCE, fingerprints=fingerprints.values())
+    firing = {alert.fingerprint for alert in stored if alert.status is AlertStatus.FIRING}
     return {
         result.checker_name: _alert(result, fingerprints[result.checker_name], hostname)
         for result in results
@@ -34,7 +34,7 @@ def _alert(result: CheckResult, fingerprint: str, hostname: str) -> ParsedAlert:
         name=f"{result.checker_name} check",
         status=AlertStatus.FIRING if result.status in SEVERITY else AlertStatus.RESOLVED,
         started_at=None,
-        severity=SEVERITY.get(result.status, Severity.INFO),
+        severity=SEVERITY.get(result.status),
         raw_severity=result.status,
         description=result.message,
         labels={"host": hostname, "checker": result.checker_name},

@@ -5,7 +5,6 @@ of one group are worked one after the other, whichever process has them. Everyth
 and written at the end: what a body of 5,000 alerts costs is a handful of statements.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,11 +21,13 @@ from storage.vocabulary import (
     AlertEvent,
     AlertStatus,
     IncidentStatus,
+    Lifecycle,
     NotificationReason,
+    Severity,
 )
 from tasks.hosts import host_of
-from tasks.ingest.body import storable
-from tasks.ingest.episodes import Step, Stored, decide, end_of, start_of
+from tasks.ingest.body import storable, storable_text
+from tasks.ingest.episodes import Step, Stored, clamped, decide, end_of, is_same_episode, start_after
 from tasks.ingest.grouping import group_of
 
 TITLE_MAX_CHARS = 300
@@ -45,13 +46,13 @@ class Arrival:
 
 
 def apply(
-    session: Session, arrivals: Sequence[Arrival], *, reopen_window: timedelta
+    session: Session, arrivals: Sequence[Arrival], *, reopen_window: timedelta, group_by: Sequence[str] = ()
 ) -> tuple[IngestResult, dict[Identity, Alert]]:
     """Store every alert of every arrival, in order, and settle the incidents they touch.
 
     Returns what happened, and the alerts by (source, fingerprint).
     """
-    ingestion = Ingestion(session, arrivals, reopen_window)
+    ingestion = Ingestion(session, arrivals, reopen_window, group_by)
     for arrival in arrivals:
         ingestion.take(arrival)
     return ingestion.finish(arrivals), ingestion.alerts
@@ -60,11 +61,19 @@ def apply(
 class Ingestion:
     """The alerts and incidents of one transaction, and what has been done to them so far."""
 
-    def __init__(self, session: Session, arrivals: Sequence[Arrival], reopen_window: timedelta) -> None:
+    def __init__(
+        self,
+        session: Session,
+        arrivals: Sequence[Arrival],
+        reopen_window: timedelta,
+        group_by: Sequence[str] = (),
+    ) -> None:
         self._session = session
         self._reopen_window = reopen_window
+        self._group_by = group_by
         self._incidents: dict[str, Incident] = self._lock_groups(arrivals)
         self.alerts: dict[Identity, Alert] = self._lock_alerts(arrivals)
+        self._by_vendor_id = {(a.source, a.vendor_id): a for a in self.alerts.values() if a.vendor_id}
         self._joined = self._load_joined()
         self._history: list[tuple[Alert, dict[str, Any]]] = []
         self._changes: list[tuple[Incident, int, NotificationReason]] = []
@@ -74,15 +83,20 @@ class Ingestion:
         self._taken_now: set[str] = set()
         self._ended_at: dict[str, datetime] = {}
         self._opened: set[str] = set()
+        self._errors: list[str] = []
         self._created = self._updated = self._resolved = 0
 
     def take(self, arrival: Arrival) -> None:
         """Apply the alerts of one arrival."""
         self._taken_now = set()
-        for parsed in arrival.payload.alerts:
+        for place, parsed in enumerate(arrival.payload.alerts):
+            if parsed.is_partial:
+                self._add_to_known(parsed, arrival, place)
+                continue
             alert, step = self._apply_alert(parsed, arrival)
             if step is not Step.STALE:
                 self._attend_incident(alert, step, parsed, arrival)
+            self._add_note(alert, parsed, arrival)
 
     def finish(self, arrivals: Sequence[Arrival]) -> IngestResult:
         """Settle what is open, write everything, and say what happened."""
@@ -106,25 +120,40 @@ class Ingestion:
             alerts_resolved=self._resolved,
             incidents_created=len(self._opened),
             incidents_updated=len(self._touched.keys() - self._opened),
+            errors=self._errors,
+        )
+
+    def _group_of(self, parsed: ParsedAlert, arrival: Arrival) -> tuple[str, str]:
+        return group_of(
+            parsed, source=arrival.payload.source, environment=arrival.environment, group_by=self._group_by
         )
 
     def _lock_groups(self, arrivals: Sequence[Arrival]) -> dict[str, Incident]:
+        """Lock the alerts' identities and groups, and the groups that they were joined to before."""
         keys = {
-            group_of(alert, source=arrival.payload.source, environment=arrival.environment)[0]
+            self._group_of(alert, arrival)[0]
             for arrival in arrivals
             for alert in arrival.payload.alerts
+            if not alert.is_partial
         }
-        incident_rows.lock_groups(self._session, keys)
+        for source, (fingerprints, vendor_ids) in _wanted(arrivals).items():
+            keys |= alert_rows.joined_groups(
+                self._session, source, fingerprints=fingerprints, vendor_ids=vendor_ids
+            )
+        # One alert may come in two groups at once (two routes of an Alertmanager): it is locked by itself too.
+        identities = {
+            f"{arrival.payload.source}/{p.fingerprint}" for arrival in arrivals for p in arrival.payload.alerts
+        }
+        incident_rows.lock_groups(self._session, keys | identities)
         return incident_rows.last_of_groups(self._session, keys)
 
     def _lock_alerts(self, arrivals: Sequence[Arrival]) -> dict[Identity, Alert]:
-        wanted: dict[str, set[str]] = defaultdict(set)
-        for arrival in arrivals:
-            wanted[arrival.payload.source].update(alert.fingerprint for alert in arrival.payload.alerts)
         return {
-            (source, fingerprint): alert
-            for source in sorted(wanted)
-            for fingerprint, alert in alert_rows.lock_alerts(self._session, source, wanted[source]).items()
+            (source, alert.fingerprint): alert
+            for source, (fingerprints, vendor_ids) in _wanted(arrivals).items()
+            for alert in alert_rows.lock_alerts(
+                self._session, source, fingerprints=fingerprints, vendor_ids=vendor_ids
+            )
         }
 
     def _load_joined(self) -> dict[Identity, Incident]:
@@ -136,24 +165,28 @@ class Ingestion:
     def _apply_alert(self, parsed: ParsedAlert, arrival: Arrival) -> tuple[Alert, Step]:
         identity = (arrival.payload.source, parsed.fingerprint)
         alert = self.alerts.get(identity)
-        before = Stored(alert.status, alert.started_at, alert.ended_at, alert.episode) if alert else None
-        started_at = start_of(parsed, received_at=arrival.received_at)
-        if parsed.started_at is not None:
-            parsed = parsed.model_copy(update={"started_at": started_at})
+        before = _stored(alert) if alert else None
+        is_start_given = parsed.started_at is not None
+        parsed = clamped(parsed, received_at=arrival.received_at)
         step = decide(before, parsed)
         if alert is None:
             alert = Alert(source=arrival.payload.source, fingerprint=parsed.fingerprint)
             self._session.add(alert)
             self.alerts[identity] = alert
+            if parsed.vendor_id:
+                self._by_vendor_id[alert.source, parsed.vendor_id] = alert
             self._created += 1
         else:
             self._updated += 1
         old_severity = alert.severity
+        alert.started_at = start_after(before, parsed, step, received_at=arrival.received_at)
         if step is not Step.STALE:
-            _write_alert(alert, parsed, arrival, step, started_at=started_at)
+            _write_alert(alert, parsed, arrival, step, before)
         if parsed.status is AlertStatus.RESOLVED and step in {Step.RESOLVED, Step.CREATED}:
             self._resolved += 1
-        self._note(alert, AlertEvent(step.value), before, arrival)
+        is_about_start = step in {Step.CREATED, Step.REFIRED} and not is_start_given
+        details = {"started_at": "time of receipt"} if is_about_start else {}
+        self._note(alert, _event_of(step, parsed), before, arrival, **_lifecycle_of(parsed), **details)
         if before and old_severity is not alert.severity:
             severities = {"old_severity": old_severity.value, "new_severity": alert.severity.value}
             self._note(alert, AlertEvent.SEVERITY_CHANGED, before, arrival, **severities)
@@ -171,17 +204,19 @@ class Ingestion:
             return
         key = incident.group_key
         self._touched[key] = self._unsettled[key] = incident
-        self._taken_now.add(key)
-        if truncated := arrival.payload.truncated_alerts:
+        if key not in self._taken_now and (truncated := arrival.payload.truncated_alerts):
             incident.truncated_alerts = truncated
             self._note(alert, AlertEvent.TRUNCATED, None, arrival, truncated_alerts=truncated)
-        if parsed.lifecycle == "acknowledged":
+        self._taken_now.add(key)
+        if parsed.lifecycle is Lifecycle.ACKNOWLEDGED:
             incident_rows.acknowledge(incident)
+        if parsed.lifecycle is Lifecycle.UNACKNOWLEDGED:
+            incident_rows.unacknowledge(incident)
         if alert.ended_at:
             self._ended_at[key] = max(self._ended_at.get(key, alert.ended_at), alert.ended_at)
 
     def _join_or_open(self, alert: Alert, parsed: ParsedAlert, arrival: Arrival) -> Incident:
-        key, label = group_of(parsed, source=arrival.payload.source, environment=arrival.environment)
+        key, label = self._group_of(parsed, arrival)
         if key in self._unsettled and key not in self._taken_now:
             # An earlier arrival of this run may have ended the incident: that is to be told on its own.
             self._settle([key])
@@ -197,6 +232,30 @@ class Ingestion:
             self._opened.add(key)
         self._changes.append((incident, incident.episode, NotificationReason.FIRING))
         return incident
+
+    def _add_to_known(self, parsed: ParsedAlert, arrival: Arrival, place: int) -> None:
+        """Write down what somebody did about an alert, where that is all that the sender says."""
+        source = arrival.payload.source
+        alert = self.alerts.get((source, parsed.fingerprint)) or self._by_vendor_id.get((source, parsed.vendor_id))
+        if alert is None:
+            self._errors.append(f"alerts[{place}]: about an alert that is not known here ({source})")
+            return
+        before = _stored(alert)
+        self._note(alert, _event_of(Step.REFRESHED, parsed), before, arrival, **_lifecycle_of(parsed))
+        if alert.status is AlertStatus.FIRING:
+            self._attend_incident(alert, Step.REFRESHED, parsed, arrival)
+        self._add_note(alert, parsed, arrival)
+
+    def _add_note(self, alert: Alert, parsed: ParsedAlert, arrival: Arrival) -> None:
+        """The words of the sender's people go to the incident, however often they are delivered."""
+        incident = self._joined.get((alert.source, alert.fingerprint))
+        if parsed.note and incident:
+            incident_rows.add_note(
+                incident,
+                text=storable_text(parsed.note),
+                author=arrival.payload.source,
+                at=parsed.occurred_at or arrival.received_at,
+            )
 
     def _settle(self, keys: Sequence[str]) -> None:
         """Severity from the alerts that fire; resolved when none does."""
@@ -226,25 +285,61 @@ class Ingestion:
         self._history.append((alert, row))
 
 
-def _write_alert(alert: Alert, parsed: ParsedAlert, arrival: Arrival, step: Step, *, started_at: datetime) -> None:
-    is_new_episode = step in {Step.CREATED, Step.REFIRED} or (
-        parsed.started_at is not None and parsed.started_at > alert.started_at
-    )
+def _wanted(arrivals: Sequence[Arrival]) -> dict[str, tuple[set[str], set[str]]]:
+    """The fingerprints by source, and the vendor ids by which partial alerts name theirs; sources in order."""
+    wanted: dict[str, tuple[set[str], set[str]]] = {}
+    for arrival in sorted(arrivals, key=lambda arrival: arrival.payload.source):
+        fingerprints, vendor_ids = wanted.setdefault(arrival.payload.source, (set(), set()))
+        for alert in arrival.payload.alerts:
+            if alert.fingerprint:
+                fingerprints.add(alert.fingerprint)
+            if alert.is_partial and alert.vendor_id:
+                vendor_ids.add(alert.vendor_id)
+    return wanted
+
+
+def _stored(alert: Alert) -> Stored:
+    return Stored(alert.status, alert.started_at, alert.ended_at, alert.episode, alert.occurred_at)
+
+
+def _event_of(step: Step, parsed: ParsedAlert) -> AlertEvent:
+    acted = {
+        Lifecycle.ACKNOWLEDGED: AlertEvent.ACKNOWLEDGED,
+        Lifecycle.UNACKNOWLEDGED: AlertEvent.UNACKNOWLEDGED,
+    }
+    if step is Step.REFRESHED and parsed.lifecycle in acted:
+        return acted[parsed.lifecycle]
+    return AlertEvent(step.value)
+
+
+def _lifecycle_of(parsed: ParsedAlert) -> dict[str, str]:
+    return {"lifecycle": parsed.lifecycle.value} if parsed.lifecycle else {}
+
+
+def _write_alert(alert: Alert, parsed: ParsedAlert, arrival: Arrival, step: Step, before: Stored | None) -> None:
     alert.name = storable(parsed.name)
     alert.status = parsed.status
-    if parsed.status is AlertStatus.FIRING or step is Step.CREATED:  # a resolve never rewrites severity
+    if step is Step.CREATED:
+        alert.severity = parsed.severity or Severity.WARNING
+        alert.raw_severity = storable(parsed.raw_severity)
+    elif parsed.severity and parsed.status is AlertStatus.FIRING:  # a resolve never rewrites severity
         alert.severity = parsed.severity
         alert.raw_severity = storable(parsed.raw_severity)
     if parsed.description or step is Step.CREATED:
         alert.description = storable(parsed.description)
-    alert.labels = storable(parsed.labels)
-    alert.annotations = storable(parsed.annotations)
+    # An acknowledgement or an end says less than what fired: it adds, and takes nothing away.
+    adds = before is not None and (parsed.lifecycle is not None or parsed.status is AlertStatus.RESOLVED)
+    alert.labels = (alert.labels if adds else {}) | storable(parsed.labels)
+    alert.annotations = (alert.annotations if adds else {}) | storable(parsed.annotations)
     alert.raw_payload = storable(parsed.raw_payload)
     alert.environment = arrival.environment
     alert.trace_id = arrival.trace_id
-    if is_new_episode:
-        alert.started_at = started_at
+    alert.vendor_id = storable_text(parsed.vendor_id) or alert.vendor_id or ""
+    if before is None or not is_same_episode(before, parsed):
         alert.episode = parsed.episode or ""
+        alert.occurred_at = parsed.occurred_at
+    elif parsed.occurred_at:
+        alert.occurred_at = max(parsed.occurred_at, alert.occurred_at or parsed.occurred_at)
     if step is not Step.REFRESHED or parsed.status is AlertStatus.FIRING:
         alert.ended_at = end_of(parsed, started_at=alert.started_at, received_at=arrival.received_at)
 

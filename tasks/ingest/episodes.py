@@ -32,13 +32,14 @@ class Stored:
     started_at: datetime
     ended_at: datetime | None
     episode: str
+    occurred_at: datetime | None = None
 
 
 def decide(stored: Stored | None, incoming: ParsedAlert) -> Step:
     """The step that `incoming` makes."""
     if stored is None:
         return Step.CREATED
-    is_same = _is_same_episode(stored, incoming)
+    is_same = is_same_episode(stored, incoming)
     is_later = not is_same and _is_later(stored, incoming)
     if not is_same and not is_later:
         return Step.STALE
@@ -46,14 +47,31 @@ def decide(stored: Stored | None, incoming: ParsedAlert) -> Step:
         return Step.RESOLVED if stored.status is AlertStatus.FIRING or is_later else Step.REFRESHED
     if is_later:
         return Step.REFIRED
-    return Step.REFRESHED if stored.status is AlertStatus.FIRING else Step.STALE
+    return Step.STALE if stored.status is AlertStatus.RESOLVED or _is_older(stored, incoming) else Step.REFRESHED
 
 
-def start_of(incoming: ParsedAlert, *, received_at: datetime) -> datetime:
-    """When the episode began: as said, but not in the future, else the time of receipt."""
-    if incoming.started_at is None or incoming.started_at > received_at + CLOCK_SKEW:
-        return received_at
-    return incoming.started_at
+def clamped(incoming: ParsedAlert, *, received_at: datetime) -> ParsedAlert:
+    """The alert without a start in the future, which would hide every later episode.
+
+    What the sender said stays as the episode's id, so that its repeats are known as such.
+    """
+    if incoming.started_at is None or incoming.started_at <= received_at + CLOCK_SKEW:
+        return incoming
+    episode = incoming.episode or incoming.started_at.isoformat()
+    return incoming.model_copy(update={"started_at": received_at, "episode": episode})
+
+
+def start_after(stored: Stored | None, incoming: ParsedAlert, step: Step, *, received_at: datetime) -> datetime:
+    """When the episode began in which this step leaves the alert.
+
+    Of two starts that one episode is given, the first counts: a vendor may stamp each event anew.
+    """
+    start = incoming.started_at or min(incoming.ended_at or received_at, received_at)
+    if stored is None or step is Step.REFIRED:
+        return start
+    if is_same_episode(stored, incoming):
+        return min(stored.started_at, start) if incoming.started_at else stored.started_at
+    return stored.started_at if step is Step.STALE else start
 
 
 def end_of(incoming: ParsedAlert, *, started_at: datetime, received_at: datetime) -> datetime | None:
@@ -64,14 +82,30 @@ def end_of(incoming: ParsedAlert, *, started_at: datetime, received_at: datetime
     return max(ended_at, started_at)
 
 
-def _is_same_episode(stored: Stored, incoming: ParsedAlert) -> bool:
+def is_same_episode(stored: Stored, incoming: ParsedAlert) -> bool:
+    """Whether both speak of one firing-to-resolved stretch."""
     if stored.episode and incoming.episode:
         return stored.episode == incoming.episode
     if incoming.started_at is None:
+        if incoming.ended_at and incoming.ended_at < stored.started_at - CLOCK_SKEW:
+            return False
         # Nothing says which stretch it is: a firing one goes on, a resolved one is over.
         return stored.status is AlertStatus.FIRING or incoming.status is AlertStatus.RESOLVED
     return incoming.started_at == stored.started_at
 
 
 def _is_later(stored: Stored, incoming: ParsedAlert) -> bool:
-    return incoming.started_at is None or incoming.started_at > stored.started_at
+    if incoming.started_at:
+        return incoming.started_at > stored.started_at
+    if incoming.lifecycle:  # what somebody did about an alert begins no episode of it
+        return False
+    known_until = stored.occurred_at or stored.ended_at or stored.started_at
+    happened_at = incoming.occurred_at or incoming.ended_at
+    return happened_at is None or happened_at > known_until
+
+
+def _is_older(stored: Stored, incoming: ParsedAlert) -> bool:
+    """Whether a later event of the episode is known already: it says how things stand."""
+    if stored.occurred_at is None or incoming.occurred_at is None:
+        return False
+    return incoming.occurred_at < stored.occurred_at

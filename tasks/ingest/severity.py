@@ -36,6 +36,7 @@ WORDS: dict[Severity, frozenset[str]] = {
 BY_WORD = {word: severity for severity, words in WORDS.items() for word in words}
 
 
-def normalise_severity(word: str) -> Severity:
-    """The severity a source's word stands for; unknown words are warnings."""
-    return BY_WORD.get(word.strip().casefold(), Severity.WARNING)
+def normalise_severity(word: str) -> Severity | None:
+    """The severity a source's word stands for; unknown words are warnings, and no word says nothing."""
+    word = word.strip().casefold()
+    return BY_WORD.get(word, Severity.WARNING) if word else None

@@ -1,26 +1,37 @@
 """The ingest stage: the deliveries of a run become alerts and incidents, each exactly once."""
 
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, Field, field_validator
 from sqlalchemy.orm import Session
 
 from storage import database, inbox, settings
-from storage.records import AlertFault, IngestResult
+from storage.alerts import firing_alerts
+from storage.records import AlertFault, IngestResult, ParsedPayload
 from storage.tables import Delivery, PipelineRun
+from storage.tables.base import utc_now
 from storage.vocabulary import DeliveryStatus, RunStatus, Stage
 from tasks.attempt import StageContext, StageKind
-from tasks.ingest import sources
+from tasks.ingest import sources, unreadable
 from tasks.ingest.apply import Arrival, apply
-from tasks.ingest.body import BodyError, read_json
+from tasks.ingest.body import BodyError, read_body
 from tasks.ingest.sources.base import UnreadablePayloadError
+
+FAULTS_SHOWN = 5
+ONLY_ADDS = "it only adds to alerts that are known already; its run says where one was not"
 
 
 class IngestConfig(BaseModel, extra="forbid"):
-    """`driver` names the source (the seeds' word) where the delivery itself does not."""
+    """How a pipeline takes its deliveries in.
+
+    `driver` names the source (the seeds' word) where the delivery itself does not. `group_by` names the labels
+    whose values make an incident's group, in place of the sender's own grouping.
+    """
 
     driver: str = ""
+    group_by: list[str] = Field(default_factory=list, max_length=20)
 
     @field_validator("driver")
     @classmethod
@@ -34,8 +45,8 @@ class IngestConfig(BaseModel, extra="forbid"):
 class Readings:
     """The deliveries of a run, read: what came of each, or why nothing did."""
 
-    arrivals: list[tuple[int, Arrival]]
-    unreadable: list[tuple[int, str]]
+    arrivals: list[tuple[Delivery, Arrival]]
+    unreadable: list[tuple[Delivery, str]]
 
     @property
     def faults(self) -> list[AlertFault]:
@@ -52,32 +63,80 @@ def work(context: StageContext) -> Readings:
         if delivery.status is not DeliveryStatus.CLAIMED:
             continue
         try:
-            readings.arrivals.append((delivery.id, _read(delivery, context.config.driver)))
+            readings.arrivals.append((delivery, _read(delivery, context.config.driver)))
         except (BodyError, UnreadablePayloadError) as error:
-            readings.unreadable.append((delivery.id, str(error)))
+            readings.unreadable.append((delivery, str(error)))
     return readings
 
 
 def store(session: Session, context: StageContext, readings: Readings) -> IngestResult:
     """Apply all alerts, mark the deliveries, and set aside those that nothing could be made of."""
-    reopen_window = timedelta(minutes=settings.load().reopen_minutes)
-    result, _ = apply(session, [arrival for _, arrival in readings.arrivals], reopen_window=reopen_window)
-    inbox.finish(session, [pk for pk, _ in readings.arrivals])
-    for pk, reason in readings.unreadable:
-        inbox.quarantine(session, pk, reason)
+    by_remark: dict[str, list[int]] = defaultdict(list)
+    for delivery, arrival in readings.arrivals:
+        by_remark[_remark(arrival.payload)].append(delivery.id)
+    for remark, pks in by_remark.items():
+        inbox.finish(session, pks, reason=remark)
+    for delivery, reason in readings.unreadable:
+        inbox.quarantine(session, delivery.id, reason)
+    arrivals = [arrival for _, arrival in readings.arrivals]
+    result, _ = apply(
+        session,
+        [*arrivals, *_own_arrivals(session, readings)],
+        reopen_window=timedelta(minutes=settings.load().reopen_minutes),
+        group_by=context.config.group_by,
+    )
     run = session.get_one(PipelineRun, context.run.pk)
     run.incident_id = result.incident_id
     run.alert_fingerprint = result.alert_fingerprint
     run.normalized_payload_ref = f"run:{context.run.run_id}:deliveries"
-    if len({arrival.payload.source for _, arrival in readings.arrivals}) == 1:
-        run.source = readings.arrivals[0][1].payload.source
-    errors = [reason for _, reason in readings.unreadable]
-    errors += [f"{fault.place}: {fault.reason}" for fault in readings.faults]
-    return result.model_copy(update={"errors": errors})
+    if len({arrival.payload.source for arrival in arrivals}) == 1:
+        run.source = arrivals[0].payload.source
+    return result.model_copy(
+        update={
+            "alerts_seen": sum(len(arrival.payload.alerts) for arrival in arrivals),
+            "errors": [
+                *(reason for _, reason in readings.unreadable),
+                *(f"{fault.place}: {fault.reason}" for fault in readings.faults),
+                *result.errors,
+            ],
+        }
+    )
+
+
+def _own_arrivals(session: Session, readings: Readings) -> list[Arrival]:
+    """What is to be said of deliveries that could not be read, and of those that can be again."""
+    own = [
+        Arrival(
+            payload=unreadable.unreadable_payload(
+                delivery.source, delivery_id=delivery.delivery_id, reason=reason
+            ),
+            trace_id=delivery.trace_id,
+            environment=delivery.environment,
+            received_at=delivery.received_at,
+        )
+        for delivery, reason in readings.unreadable
+    ]
+    told_of = firing_alerts(session, source=unreadable.SOURCE)
+    if not own and told_of and readings.arrivals:
+        _, last = readings.arrivals[-1]
+        left = inbox.quarantined_sources(session)
+        over = [alert for alert in told_of if alert.fingerprint not in map(unreadable.fingerprint_of, left)]
+        own = [replace(last, payload=unreadable.readable_payload(over), received_at=utc_now())] if over else []
+    return own
+
+
+def _remark(payload: ParsedPayload) -> str:
+    if not payload.faults:
+        is_only_adding = payload.alerts and all(alert.is_partial for alert in payload.alerts)
+        return payload.remark or (ONLY_ADDS if is_only_adding else "")
+    shown = "; ".join(f"{fault.place}: {fault.reason}" for fault in payload.faults[:FAULTS_SHOWN])
+    more = "; …" if len(payload.faults) > FAULTS_SHOWN else ""
+    return f"{len(payload.faults)} of {len(payload.faults) + len(payload.alerts)} could not be read: {shown}{more}"
 
 
 def _read(delivery: Delivery, driver: str) -> Arrival:
-    payload = sources.parse(read_json(delivery.body), source=delivery.source or driver)
+    body = read_body(delivery.body, delivery.headers.get("Content-Type", ""))
+    payload = sources.parse(body, source=delivery.source or driver, zones=settings.load().source_timezones)
     if payload.faults and not payload.alerts:
         first = payload.faults[0]
         raise UnreadablePayloadError(f"no alert could be read; {first.place}: {first.reason}")

@@ -194,14 +194,6 @@ def test_unreadable_delivery_is_quarantined_and_does_not_take_the_others_with_it
     assert "alerts[0]" in statuses[1][1]
 
 
-def test_run_whose_only_delivery_is_unreadable_fails_and_keeps_it(database: Database) -> None:
-    outcome = execute(make_run(database, {"nothing": "known"}))
-
-    assert outcome.status is RunStatus.FAILED
-    assert "no delivery could be read" in outcome.message
-    assert rows(database, Delivery)[0].status is DeliveryStatus.QUARANTINED
-
-
 def test_failing_channel_puts_the_run_down_and_goes_on_from_notify(
     database: Database, http_sink: HttpSink
 ) -> None:

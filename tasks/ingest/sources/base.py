@@ -1,5 +1,6 @@
 """What every source offers, and how they read loosely typed fields."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -7,7 +8,7 @@ from storage.records import AlertFault, ParsedAlert, ParsedPayload
 
 
 class UnreadablePayloadError(Exception):
-    """Nothing can be made of a payload; the message names the field that is wrong."""
+    """Nothing can be made of a payload; the message names the field that is wrong, and repeats no value."""
 
 
 class Source(Protocol):
@@ -24,12 +25,19 @@ class Source(Protocol):
 
 
 def text_of(value: Any) -> str:
-    """A field as text: numbers and booleans as JSON writes them, absent ones empty."""
+    """A field as text: numbers, booleans, objects and lists as JSON writes them, absent ones empty."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
     return value if isinstance(value, str) else str(value)
+
+
+def first_text(fields: Mapping[str, Any], *names: str) -> str:
+    """The first of these fields that is given and not empty, as text."""
+    return next((text for name in names if (text := text_of(fields.get(name)))), "")
 
 
 def texts_of(value: Any, field: str) -> dict[str, str]:
