@@ -175,9 +175,11 @@ def _headline(incident: IncidentView, reason: NotificationReason) -> str:
 def _facts(incident: IncidentView) -> str:
     hosts = list(dict.fromkeys(filter(None, (one_line(host_of(alert.labels)) for alert in incident.alerts))))
     shown = ", ".join(shorten(host, MAX_LINE_CHARS) for host in hosts[:SHOWN_HOSTS])
-    rest = len(hosts) - SHOWN_HOSTS
+    # Of an incident with more alerts than it shows, nobody has counted the hosts.
+    is_whole = incident.alert_count <= len(incident.alerts)
+    rest = f" (+{len(hosts) - SHOWN_HOSTS:,} more)" if is_whole else " and others"
     facts = {
-        "Host" if len(hosts) == 1 else "Hosts": shown + (f" (+{rest:,} more)" if rest > 0 else ""),
+        "Host" if len(hosts) == 1 else "Hosts": shown + (rest if len(hosts) > SHOWN_HOSTS else ""),
         "Severity": incident.severity.value,
         "Environment": one_line(incident.environment),
         "Incident": f"#{incident.id} {shorten(one_line(incident.title), MAX_LINE_CHARS)}",
