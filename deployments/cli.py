@@ -8,6 +8,8 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from deployments.channel_commands import channels
+from deployments.delivery_commands import deliveries
+from deployments.parse_command import parse
 from storage.settings import load
 
 app = App(
@@ -17,6 +19,8 @@ app = App(
     version_flags=["--version"],
 )
 app.command(channels)
+app.command(deliveries)
+app.command(parse)
 
 
 @app.command

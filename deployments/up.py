@@ -9,12 +9,12 @@ from pathlib import Path
 from deployments.stack import Choice, Stack, StackError, plan
 from deployments.supervisor import Supervisor
 from storage.settings import Settings
-from webhook_app.access import is_loopback
+from webhook_app import exposure, keyring
 
 
 def run(settings: Settings, choice: Choice, say: Callable[[str], None]) -> None:
-    """Start the parts and keep them up. Raises StackError, PartFailed."""
-    _check_exposure(settings, choice)
+    """Start the parts and keep them up. Raises SettingsError, StackError, PartFailed."""
+    access_notes = _check_access(settings) if choice.web else []
     settings.home.mkdir(parents=True, exist_ok=True)
     with _only_one(settings.home):
         stack = plan(settings, choice, os.environ)
@@ -24,28 +24,30 @@ def run(settings: Settings, choice: Choice, say: Callable[[str], None]) -> None:
         supervisor.install_signal_handlers()
         supervisor.start()
         try:
-            _announce(stack, choice, say)
+            _announce(stack, choice, access_notes, say)
             supervisor.watch()
         finally:
             supervisor.stop()
     say("stopped")
 
 
-def _announce(stack: Stack, choice: Choice, say: Callable[[str], None]) -> None:
+def _announce(stack: Stack, choice: Choice, access_notes: list[str], say: Callable[[str], None]) -> None:
     if choice.web:
         say(f"receiver: {stack.settings.web_url}/alerts/webhook/")
+    for note in access_notes:
+        say(f"  {note}")
     say(f"Prefect UI: {stack.prefect_ui_url}/")
     if stack.prefect_auth and not stack.settings.prefect_api_url:
         say(f"  its password is in {stack.settings.home / 'prefect-auth'}")
     say(f"logs: {stack.settings.home / 'logs'}; stop with Ctrl-C")
 
 
-def _check_exposure(settings: Settings, choice: Choice) -> None:
-    if choice.web and not is_loopback(settings.host) and not settings.webhook_token:
-        raise StackError(
-            f"--host {settings.host} is reachable from elsewhere: set WATCHKEEPER_WEBHOOK_TOKEN first, "
-            "and have the senders send it as `Authorization: Bearer …`"
-        )
+def _check_access(settings: Settings) -> list[str]:
+    """What to say of who may post and read. Raises StackError for an address that must not be bound."""
+    ring = keyring.load(settings)
+    if reason := exposure.why_not_bound(settings.host, ring):
+        raise StackError(reason)
+    return exposure.notes(settings, ring)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ import json
 import resource
 import signal
 import socket
+import sys
+from http import HTTPStatus
 from typing import Any
 
 import waitress
@@ -16,6 +18,7 @@ from waitress.task import ErrorTask
 
 from deployments import logs
 from storage import settings
+from webhook_app import exposure, keyring
 from webhook_app.app import create_app
 
 THREADS = 16
@@ -32,6 +35,8 @@ class JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
         """See ErrorTask.execute."""
         error = self.request.error
         text = f"{error.reason}: {error.body}"
+        if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            text = f"the body is larger than {self.channel.adj.max_request_body_size - 1} bytes"
         body = json.dumps({"status": "error", "error": text}).encode() + b"\n"
         self.status = f"{error.code} {error.reason}"
         self.response_headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
@@ -50,7 +55,13 @@ class JsonErrorChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no ty
 def main() -> None:
     """Serve until SIGTERM or SIGINT; the requests that are being answered are answered."""
     logs.set_up()
-    current = settings.load()
+    try:
+        current = settings.load()
+        refusal = exposure.why_not_bound(current.host, keyring.load(current))
+    except settings.SettingsError as error:
+        refusal = str(error)
+    if refusal:
+        sys.exit(f"watchkeeper: {refusal}")
     app = create_app(current)
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     server: Any = waitress.create_server(
@@ -60,7 +71,8 @@ def main() -> None:
         connection_limit=min(MAX_CONNECTIONS, max(descriptors - SPARE_DESCRIPTORS, 50)),
         channel_timeout=IDLE_SECONDS,
         cleanup_interval=5,
-        max_request_body_size=current.max_body_bytes,
+        max_request_body_size=current.max_body_bytes + 1,  # waitress refuses what has reached its limit
+        clear_untrusted_proxy_headers=False,  # they tell that a request does not come from this machine
         asyncore_use_poll=True,
         backlog=1024,
         ident="watchkeeper",

@@ -24,6 +24,7 @@ from flows.pipeline import PipelineFlow
 from flows.prefect_link import FlowRunCancelledError, FlowRunOrder, PrefectAwayError, PrefectLink
 from flows.reconcile import close_finished
 from flows.report import TAG, tags_of
+from flows.retention import keep_pruning
 from storage import database, inbox, runs
 from storage.settings import Settings
 from storage.tables import PipelineRun
@@ -70,9 +71,8 @@ class Relay:
 
     async def run(self) -> None:
         """Work until stopped. The database being away is waited out."""
-        watchers = [
-            asyncio.create_task(watch) for watch in (self._probe(), self._watch_cancels(), self._watch_ends())
-        ]
+        watches = (self._probe(), self._watch_cancels(), self._watch_ends(), keep_pruning(self._settings))
+        watchers = [asyncio.create_task(watch) for watch in watches]
         try:
             while not self._is_stopping:
                 self._bell.clear()

@@ -10,8 +10,12 @@ from werkzeug.exceptions import HTTPException
 from storage import settings as settings_room
 from storage.database import Database, default_url
 from storage.settings import Settings
+from webhook_app import access
+from webhook_app.alerts import alerts
 from webhook_app.answers import error_answer
 from webhook_app.deliveries import deliveries
+from webhook_app.incident_actions import incident_actions
+from webhook_app.incidents import incidents
 from webhook_app.orchestration import orchestration
 from webhook_app.state import AppState
 from webhook_app.webhook import answer_http_error, webhook
@@ -19,7 +23,7 @@ from webhook_app.webhook import answer_http_error, webhook
 # So many requests may read from the database at a time. The receiver has more threads than that: people who
 # look at a database that hangs must not keep webhooks from being answered.
 READERS = 6
-READING = frozenset({"deliveries", "orchestration"})
+READING = frozenset({"alerts", "deliveries", "incident_actions", "incidents", "orchestration"})
 
 log = logging.getLogger("watchkeeper.receiver")
 
@@ -31,8 +35,12 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app.config["WATCHKEEPER"] = current
     app.config["MAX_CONTENT_LENGTH"] = current.max_body_bytes
     app.extensions["watchkeeper"] = AppState(current, database or Database(default_url(current)))
+    access.install(app)
     app.register_blueprint(webhook)
     app.register_blueprint(deliveries)
+    app.register_blueprint(alerts)
+    app.register_blueprint(incidents)
+    app.register_blueprint(incident_actions)
     app.register_blueprint(orchestration)
     _limit_readers(app)
     app.register_error_handler(HTTPException, answer_http_error)

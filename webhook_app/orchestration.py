@@ -7,31 +7,23 @@ from flask import Blueprint, Response, current_app, request
 from storage import inbox, notifications, runs, stages
 from storage.tables import Notification, PipelineRun, StageExecution
 from storage.vocabulary import RunStatus
+from webhook_app import query
 from webhook_app.access import require_api_token
 from webhook_app.answers import answer, error_answer
+from webhook_app.query import QueryError
 from webhook_app.state import state
 
 orchestration = Blueprint("orchestration", __name__, url_prefix="/orchestration")
-
-LIMIT_DEFAULT = 20
-LIMIT_MAX = 200
+orchestration.register_error_handler(QueryError, query.refuse)
 
 
 @orchestration.get("/pipelines/")
 @require_api_token
 def list_runs() -> Response:
     """Runs, newest first. Filters: `status`; pages: `limit`, and `before` (the `next_before` of the last page)."""
-    try:
-        status = RunStatus(request.args["status"].upper()) if "status" in request.args else None
-    except ValueError:
-        return error_answer(400, f"status: one of {', '.join(RunStatus)}")
-    try:
-        limit = int(request.args.get("limit", LIMIT_DEFAULT))
-        before = int(request.args["before"]) if "before" in request.args else None
-    except ValueError:
-        return error_answer(400, "limit and before must be whole numbers")
-    if not 1 <= limit <= LIMIT_MAX:
-        return error_answer(400, f"limit: from 1 to {LIMIT_MAX}")
+    status = query.read_word(request.args, "status", RunStatus)
+    limit = query.read_limit(request.args)
+    before = query.read_number(request.args, "before")
     with state().database.read() as session:
         found = runs.list_runs(session, status=status, before_id=before, limit=limit)
         page = [run_fields(run) for run in found]

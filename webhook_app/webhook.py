@@ -18,16 +18,16 @@ from tasks.ingest import sources
 from tasks.ingest.body import BodyError, read_body
 from tasks.ingest.sources.base import UnreadablePayloadError
 from webhook_app.accept import NotStoredError
-from webhook_app.access import install, may_post_as, refuse_as, require_webhook_credentials
+from webhook_app.access import may_post_as, refuse_as, require_webhook_credentials
 from webhook_app.answers import answer, error_answer
 from webhook_app.deliveries import deliveries
 from webhook_app.state import state
 
 webhook = Blueprint("webhook", __name__, url_prefix="/alerts/webhook")
-webhook.record_once(lambda setup: install(setup.app))
 
-# The senders' own ids of a delivery, by which their repeats are known.
-SENDER_ID_HEADERS = ("X-Webhook-Id", "Idempotency-Key", "Webhook-Id")
+# The senders' own ids of a delivery, by which their repeats are known. Standard Webhooks signs Webhook-Id, so
+# that one comes first: a replay cannot be made a new delivery by adding another.
+SENDER_ID_HEADERS = ("Webhook-Id", "X-Webhook-Id", "Idempotency-Key")
 KEPT_HEADERS = ("Content-Type", "User-Agent", *SENDER_ID_HEADERS)
 HEADER_MAX_CHARS = 200
 SENDER_ID_MAX_CHARS = 128

@@ -83,7 +83,7 @@ class Alert(Base):
     vendor_id: Mapped[str] = mapped_column(String(256), default="")
     # When the sender's last event of this episode happened, as it says; older ones are stale.
     occurred_at: Mapped[datetime | None]
-    started_at: Mapped[datetime] = mapped_column(index=True)
+    started_at: Mapped[datetime] = mapped_column()
     ended_at: Mapped[datetime | None]
     received_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
     updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)

@@ -209,7 +209,7 @@ class Ingestion:
             self._note(alert, AlertEvent.TRUNCATED, None, arrival, truncated_alerts=truncated)
         self._taken_now.add(key)
         if parsed.lifecycle is Lifecycle.ACKNOWLEDGED:
-            incident_rows.acknowledge(incident)
+            incident_rows.acknowledge(incident, author=arrival.payload.source)
         if parsed.lifecycle is Lifecycle.UNACKNOWLEDGED:
             incident_rows.unacknowledge(incident)
         if alert.ended_at:

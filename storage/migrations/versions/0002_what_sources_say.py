@@ -12,10 +12,27 @@ depends_on = None
 
 WAITING = "status = 'waiting'"
 WAITS = "status IN ('waiting', 'quarantined') AND finished_at IS NULL"
+# The indexes that pages of a million alerts are read by, those that they take the place of, and one without use.
+FOR_PAGES = [
+    ("alerts", ["status", "severity", "received_at"]),
+    ("alerts", ["source", "received_at"]),
+    ("alerts", ["incident_id", "received_at"]),
+    ("incidents", ["status", "severity", "created_at"]),
+    ("alert_history", ["alert_id", "id"]),
+]
+REPLACED = [
+    ("alerts", ["status"]),
+    ("alerts", ["source"]),
+    ("alerts", ["incident_id"]),
+    ("incidents", ["status"]),
+    ("incidents", ["severity"]),
+    ("alert_history", ["alert_id"]),
+]
+UNREAD = [("alerts", ["started_at"])]
 
 
 def upgrade() -> None:
-    """Add the columns, and let the index of waiting deliveries hold the quarantined ones too."""
+    """Add the columns and indexes; the index of waiting deliveries holds the quarantined ones too."""
     op.add_column("alerts", sa.Column("vendor_id", sa.String(length=256), nullable=False, server_default=""))
     op.add_column("alerts", sa.Column("occurred_at", UtcDateTime(), nullable=True))
     op.create_index(
@@ -26,14 +43,26 @@ def upgrade() -> None:
         sqlite_where=sa.text("vendor_id <> ''"),
     )
     _index_waiting(WAITS)
+    for table, columns in UNREAD + REPLACED:
+        op.drop_index(_name(table, columns), table_name=table)
+    for table, columns in FOR_PAGES:
+        op.create_index(_name(table, columns), table, columns)
 
 
 def downgrade() -> None:
     """Take them away again."""
+    for table, columns in FOR_PAGES:
+        op.drop_index(_name(table, columns), table_name=table)
+    for table, columns in UNREAD + REPLACED:
+        op.create_index(_name(table, columns), table, columns)
     _index_waiting(WAITING)
     op.drop_index("ix_alerts_vendor_id", table_name="alerts")
     op.drop_column("alerts", "occurred_at")
     op.drop_column("alerts", "vendor_id")
+
+
+def _name(table: str, columns: list[str]) -> str:
+    return f"ix_{table}_{'_'.join(columns)}"
 
 
 def _index_waiting(condition: str) -> None:

@@ -1,0 +1,46 @@
+"""Reading the body of an action: a JSON object, or empty where nothing must be said."""
+
+from typing import Any, TypeVar
+
+from flask import Response, request
+from pydantic import BaseModel, ValidationError
+
+from tasks.ingest.body import BodyError, read_json, storable
+from webhook_app import query
+from webhook_app.answers import error_answer
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class BodyFaultError(Exception):
+    """The body of an action cannot be used: with which status that is answered, and why."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def read_body(kind: type[Body]) -> Body:
+    """What the present request says, as this kind. Raises BodyFaultError that names each wrong field."""
+    body = request.get_data(cache=False)
+    value: Any = {}
+    if body.strip():
+        # Asked for, because no web page can have a browser send that elsewhere without being let.
+        if not request.is_json:
+            raise BodyFaultError(415, "the body must be JSON, sent as Content-Type: application/json")
+        try:
+            value = read_json(body)
+        except BodyError as error:
+            raise BodyFaultError(400, str(error)) from None
+    if not isinstance(value, dict):
+        raise BodyFaultError(400, "the body must be a JSON object")
+    try:
+        return kind.model_validate(storable(value))
+    except ValidationError as error:
+        faults = [f"{query.shown(str(fault['loc'][0]))}: {fault['msg']}" for fault in error.errors()]
+        raise BodyFaultError(400, "; ".join(faults)) from None
+
+
+def refuse(error: BodyFaultError) -> Response:
+    """The answer to a body that cannot be used."""
+    return error_answer(error.status, str(error))
