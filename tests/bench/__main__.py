@@ -1,4 +1,4 @@
-"""`python -m tests.bench [accept latency storm overhead server-settings]`: measure, and write the tables.
+"""`python -m tests.bench [accept storm ingest latency overhead server-settings]`: measure, and write the tables.
 
 Each figure stands beside its comparison of the same run. Ends with 1 when a target is missed.
 """
@@ -19,6 +19,7 @@ BENCH = Path(__file__).parent
 sys.path[:0] = [str(BENCH), str(BENCH.parent)]
 
 import accept  # noqa: E402  (after the path)
+import ingest  # noqa: E402
 import latency  # noqa: E402
 import overhead  # noqa: E402
 import server_settings  # noqa: E402
@@ -27,10 +28,11 @@ from machine import Machine  # noqa: E402
 from report import Section, progress, table  # noqa: E402
 
 RESULTS = BENCH.parents[1] / "bench-results"
-# The first two start stacks of their own; the others share what the machine keeps running.
+# The first ones start servers of their own; the others share what the machine keeps running.
 BENCHMARKS: dict[str, Callable[[Machine], Section]] = {
     "accept": lambda _machine: accept.measure(),
     "storm": lambda _machine: storm.measure(),
+    "ingest": lambda _machine: ingest.measure(),
     "latency": latency.measure,
     "overhead": overhead.measure,
     "server-settings": server_settings.measure,
