@@ -1,7 +1,8 @@
 """`/alerts/webhook/`: take what a monitoring system sends, keep it, answer at once.
 
 The answers follow from how senders retry (design.md, section 2): 202 for all authenticated JSON, even when
-nothing can be made of it; 4xx only for what no retry can mend; 503 when it could not be kept.
+nothing can be made of it; 4xx only for what no retry can mend (what is not JSON is kept all the same); 503 when
+it could not be kept.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from storage.vocabulary import DeliveryStatus
 from tasks.ingest import sources
 from tasks.ingest.body import BodyError, read_body
 from tasks.ingest.sources.base import UnreadablePayloadError
-from webhook_app.accept import NotStoredError
+from webhook_app.accept import Accepted, NotStoredError
 from webhook_app.access import may_post_as, refuse_as, require_webhook_credentials
 from webhook_app.answers import answer, error_answer
 from webhook_app.deliveries import deliveries
@@ -59,7 +60,7 @@ def receive(source: str = "") -> Response:
         limit = current_app.config["WATCHKEEPER"].max_body_bytes
         return error_answer(413, f"the body is larger than {limit} bytes")
     except BodyError as error:
-        return error_answer(400, str(error))
+        return _refuse(body, str(error), source, pipeline)
     return _keep(body, payload, source, pipeline)
 
 
@@ -71,7 +72,29 @@ def _keep(body: bytes, payload: Any, source: str, pipeline: str) -> Response:
         reason = str(error)
     if source and not may_post_as(source):
         return refuse_as(source)
-    delivery = NewDelivery(
+    try:
+        accepted = state().acceptor.accept(_delivery(body, source, pipeline, reason, _sender_id()))
+    except NotStoredError as error:
+        return _answer_not_stored(error)
+    status = "duplicate" if accepted.is_duplicate else "quarantined" if reason else "accepted"
+    fields = {"status": status, **_place_of(accepted)}
+    return answer(fields | ({"reason": reason} if reason and not accepted.is_duplicate else {}), status=202)
+
+
+def _refuse(body: bytes, reason: str, source: str, pipeline: str) -> Response:
+    """Answer 400 to what is not JSON; no retry can mend it, so it is kept for people to see that it came."""
+    if not body.strip() or (source and not may_post_as(source)):
+        return error_answer(400, reason)
+    try:
+        # Without the sender's id: under the same one the whole body may yet come.
+        accepted = state().acceptor.accept(_delivery(body, source, pipeline, reason, None))
+    except NotStoredError as error:
+        return _answer_not_stored(error)
+    return error_answer(400, reason, **_place_of(accepted))
+
+
+def _delivery(body: bytes, source: str, pipeline: str, reason: str, sender_id: str | None) -> NewDelivery:
+    return NewDelivery(
         delivery_id=str(uuid4()),
         trace_id=_trace_id(),
         source=source,
@@ -82,24 +105,25 @@ def _keep(body: bytes, payload: Any, source: str, pipeline: str) -> Response:
         headers={
             name: request.headers[name][:HEADER_MAX_CHARS] for name in KEPT_HEADERS if name in request.headers
         },
-        sender_delivery_id=_sender_id(),
+        sender_delivery_id=sender_id,
         status=DeliveryStatus.QUARANTINED if reason else DeliveryStatus.WAITING,
         reason=reason,
     )
-    try:
-        accepted = state().acceptor.accept(delivery)
-    except NotStoredError as error:
-        response = error_answer(503, f"not stored, try again: {error}")
-        response.headers["Retry-After"] = "5"
-        return response
-    fields = {
-        "status": "duplicate" if accepted.is_duplicate else "quarantined" if reason else "accepted",
+
+
+def _place_of(accepted: Accepted) -> dict[str, str]:
+    return {
         "delivery_id": accepted.delivery_id,
         "trace_id": accepted.trace_id,
         # Not url_for, which takes 7 % of the time that a webhook costs us.
         "status_url": f"{deliveries.url_prefix}/{accepted.delivery_id}/",
     }
-    return answer(fields | ({"reason": reason} if reason and not accepted.is_duplicate else {}), status=202)
+
+
+def _answer_not_stored(error: NotStoredError) -> Response:
+    response = error_answer(503, f"not stored, try again: {error}")
+    response.headers["Retry-After"] = "5"
+    return response
 
 
 def _trace_id() -> str:
