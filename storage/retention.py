@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, TextClause, select, update
+from sqlalchemy import ColumnElement, TextClause, case, select, update
 from sqlalchemy.orm import Session
 
 from storage.inbox import FINISHED, HAS_BODY
 from storage.tables import Delivery
+from storage.vocabulary import DeliveryStatus
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,12 @@ class Perishable:
     emptied: dict[str, Any]
 
 
-BODIES = Perishable("bodies", HAS_BODY, {"body": b""})
+# What nobody has looked at for so long can no longer be replayed: it leaves the quarantine, and the alert about
+# that may end.
+_WITHOUT_BODY = case(
+    (Delivery.status == DeliveryStatus.QUARANTINED, DeliveryStatus.DISCARDED), else_=Delivery.status
+)
+BODIES = Perishable("bodies", HAS_BODY, {"body": b"", "status": _WITHOUT_BODY})
 SENDER_IDS = Perishable(
     "sender delivery ids", Delivery.sender_delivery_id.is_not(None), {"sender_delivery_id": None}
 )
