@@ -38,8 +38,8 @@ def test_rows_of_the_first_version_are_kept(database: Database) -> None:
             text(
                 "INSERT INTO alerts (fingerprint, source, name, severity, raw_severity, status, description,"
                 " labels, annotations, raw_payload, environment, episode, started_at, received_at, updated_at,"
-                " trace_id) VALUES ('f', 'generic', 'Disk full', 'critical', '', 'firing', '', '{}', '{}', '{}', 'test', '',"
-                " '2026-09-14 03:00:00', '2026-09-14 03:00:00', '2026-09-14 03:00:00', 't')"
+                " trace_id) VALUES ('f', 'generic', 'Disk full', 'critical', '', 'firing', '', '{}', '{}', '{}',"
+                " 'test', '', '2026-09-14 03:00:00', '2026-09-14 03:00:00', '2026-09-14 03:00:00', 't')"
             )
         )
 
