@@ -75,6 +75,7 @@ def reopen(incident: Incident, *, started_at: datetime) -> None:
     incident.started_at = started_at
     incident.acknowledged_at = None
     incident.resolved_at = None
+    incident.truncated_alerts = 0
 
 
 def acknowledge(incident: Incident, *, author: str = "") -> None:
@@ -128,15 +129,17 @@ def _append(incident: Incident, trail: str, entry: dict[str, str], *, most: int)
 
 def firing_severities(session: Session, incident_ids: Iterable[int]) -> dict[int, Severity]:
     """The highest severity among the firing alerts of each incident; none for one without any."""
-    rows = session.execute(
-        select(Alert.incident_id, Alert.severity)
-        .where(Alert.incident_id.in_(list(incident_ids)), Alert.status == AlertStatus.FIRING)
-        .group_by(Alert.incident_id, Alert.severity)
-    )
+    wanted = sorted(incident_ids)
     highest: dict[int, Severity] = {}
-    for incident_id, severity in rows:
-        if incident_id is not None:
-            highest[incident_id] = max(highest.get(incident_id, severity), severity, key=lambda s: s.rank)
+    for start in range(0, len(wanted), CHUNK):
+        rows = session.execute(
+            select(Alert.incident_id, Alert.severity)
+            .where(Alert.incident_id.in_(wanted[start : start + CHUNK]), Alert.status == AlertStatus.FIRING)
+            .group_by(Alert.incident_id, Alert.severity)
+        )
+        for incident_id, severity in rows:
+            if incident_id is not None:
+                highest[incident_id] = max(highest.get(incident_id, severity), severity, key=lambda s: s.rank)
     return highest
 
 

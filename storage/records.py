@@ -36,7 +36,8 @@ class ParsedAlert(Record):
     `episode` is the vendor's own id of this firing-to-resolved stretch, where it has one. `vendor_id` is a
     second key of the alert, beside the fingerprint. `lifecycle` is what somebody did about an alert that goes
     on firing, and `note` their words. A partial one only adds that to a known alert, found by fingerprint or
-    vendor id: it says too little to make one.
+    vendor id: it says too little to make one. `is_repeated` says that the sender tells the state over and over
+    rather than each change once.
     """
 
     fingerprint: str
@@ -56,6 +57,7 @@ class ParsedAlert(Record):
     group_key: str | None = None
     vendor_id: str = ""
     is_partial: bool = False
+    is_repeated: bool = False
     raw_payload: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -123,6 +123,7 @@ def _details(session: Session, alert: Alert) -> dict[str, Any]:
         "episode": alert.episode,
         "vendor_id": alert.vendor_id,
         "occurred_at": alert.occurred_at,
+        "last_received_at": alert.last_received_at,
     }
     return {
         **redact(texts),

@@ -83,6 +83,8 @@ class Alert(Base):
     vendor_id: Mapped[str] = mapped_column(String(256), default="")
     # When the sender's last event of this episode happened, as it says; older ones are stale.
     occurred_at: Mapped[datetime | None]
+    # When the newest delivery that it is made of was received; an older one that names no time is stale.
+    last_received_at: Mapped[datetime | None]
     started_at: Mapped[datetime] = mapped_column()
     ended_at: Mapped[datetime | None]
     received_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)

@@ -77,12 +77,13 @@ class Ingestion:
         self._joined = self._load_joined()
         self._history: list[tuple[Alert, dict[str, Any]]] = []
         self._changes: list[tuple[Incident, int, NotificationReason]] = []
-        self._touched: dict[str, Incident] = {}
+        self._touched: dict[Incident, None] = {}
         # What earlier arrivals and this one have done to incidents without settling them yet.
-        self._unsettled: dict[str, Incident] = {}
-        self._taken_now: set[str] = set()
-        self._ended_at: dict[str, datetime] = {}
-        self._opened: set[str] = set()
+        self._unsettled: dict[Incident, None] = {}
+        self._taken_now: set[Incident] = set()
+        self._ended_at: dict[Incident, datetime] = {}
+        self._ending: set[Incident] = set()
+        self._opened: set[Incident] = set()
         self._errors: list[str] = []
         self._created = self._updated = self._resolved = 0
 
@@ -104,7 +105,7 @@ class Ingestion:
         self._session.flush()
         alert_rows.add_history(self._session, [{"alert_id": alert.id, **row} for alert, row in self._history])
         seen = [alert for arrival in arrivals for alert in arrival.payload.alerts]
-        touched = sorted(self._touched.values(), key=lambda incident: (-incident.severity.rank, incident.id))
+        touched = sorted(self._touched, key=lambda incident: (-incident.severity.rank, incident.id))
         return IngestResult(
             incident_id=touched[0].id if touched else None,
             incident_ids=[incident.id for incident in touched],
@@ -168,16 +169,16 @@ class Ingestion:
         before = _stored(alert) if alert else None
         is_start_given = parsed.started_at is not None
         parsed = clamped(parsed, received_at=arrival.received_at)
-        step = decide(before, parsed)
+        step = decide(before, parsed, received_at=arrival.received_at)
         if alert is None:
             alert = Alert(source=arrival.payload.source, fingerprint=parsed.fingerprint)
             self._session.add(alert)
             self.alerts[identity] = alert
-            if parsed.vendor_id:
-                self._by_vendor_id[alert.source, parsed.vendor_id] = alert
             self._created += 1
         else:
             self._updated += 1
+        if parsed.vendor_id:
+            self._by_vendor_id[alert.source, parsed.vendor_id] = alert
         old_severity = alert.severity
         alert.started_at = start_after(before, parsed, step, received_at=arrival.received_at)
         if step is not Step.STALE:
@@ -198,29 +199,32 @@ class Ingestion:
         incident = self._joined.get(identity)
         needs_incident = step in {Step.CREATED, Step.REFIRED} or incident is None
         if alert.status is AlertStatus.FIRING and needs_incident:
-            incident = self._join_or_open(alert, parsed, arrival)
+            left, incident = incident, self._join_or_open(alert, parsed, arrival)
             alert.incident = self._joined[identity] = incident
+            if left and left is not incident:  # its group has changed, and it may have been the last one there
+                self._touched[left] = self._unsettled[left] = None
         if incident is None:
             return
-        key = incident.group_key
-        self._touched[key] = self._unsettled[key] = incident
-        if key not in self._taken_now and (truncated := arrival.payload.truncated_alerts):
+        self._touched[incident] = self._unsettled[incident] = None
+        if incident not in self._taken_now and (truncated := arrival.payload.truncated_alerts):
             incident.truncated_alerts = truncated
             self._note(alert, AlertEvent.TRUNCATED, None, arrival, truncated_alerts=truncated)
-        self._taken_now.add(key)
+        self._taken_now.add(incident)
         if parsed.lifecycle is Lifecycle.ACKNOWLEDGED:
             incident_rows.acknowledge(incident, author=arrival.payload.source)
         if parsed.lifecycle is Lifecycle.UNACKNOWLEDGED:
             incident_rows.unacknowledge(incident)
+        if step is Step.RESOLVED:
+            self._ending.add(incident)
         if alert.ended_at:
-            self._ended_at[key] = max(self._ended_at.get(key, alert.ended_at), alert.ended_at)
+            self._ended_at[incident] = max(self._ended_at.get(incident, alert.ended_at), alert.ended_at)
 
     def _join_or_open(self, alert: Alert, parsed: ParsedAlert, arrival: Arrival) -> Incident:
         key, label = self._group_of(parsed, arrival)
-        if key in self._unsettled and key not in self._taken_now:
-            # An earlier arrival of this run may have ended the incident: that is to be told on its own.
-            self._settle([key])
         incident = self._incidents.get(key)
+        if incident and incident in self._unsettled and incident not in self._taken_now:
+            # An earlier arrival of this run may have ended the incident: that is to be told on its own.
+            self._settle([incident])
         if incident and incident.status in LIVE_INCIDENT:
             return incident
         if incident and incident_rows.may_reopen(incident, alert.started_at, window=self._reopen_window):
@@ -229,7 +233,7 @@ class Ingestion:
             incident = _new_incident(alert, arrival, key, label)
             self._session.add(incident)
             self._incidents[key] = incident
-            self._opened.add(key)
+            self._opened.add(incident)
         self._changes.append((incident, incident.episode, NotificationReason.FIRING))
         return incident
 
@@ -241,9 +245,11 @@ class Ingestion:
             self._errors.append(f"alerts[{place}]: about an alert that is not known here ({source})")
             return
         before = _stored(alert)
-        self._note(alert, _event_of(Step.REFRESHED, parsed), before, arrival, **_lifecycle_of(parsed))
-        if alert.status is AlertStatus.FIRING:
-            self._attend_incident(alert, Step.REFRESHED, parsed, arrival)
+        is_present = decide(before, parsed, received_at=arrival.received_at) is Step.REFRESHED
+        step = Step.REFRESHED if is_present else Step.STALE
+        self._note(alert, _event_of(step, parsed), before, arrival, **_lifecycle_of(parsed))
+        if is_present:
+            self._attend_incident(alert, step, parsed, arrival)
         self._add_note(alert, parsed, arrival)
 
     def _add_note(self, alert: Alert, parsed: ParsedAlert, arrival: Arrival) -> None:
@@ -257,20 +263,28 @@ class Ingestion:
                 at=parsed.occurred_at or arrival.received_at,
             )
 
-    def _settle(self, keys: Sequence[str]) -> None:
-        """Severity from the alerts that fire; resolved when none does."""
-        live = {key: self._unsettled.pop(key) for key in keys}
-        live = {key: incident for key, incident in live.items() if incident.status in LIVE_INCIDENT}
-        if not live:
+    def _settle(self, incidents: Sequence[Incident]) -> None:
+        """Severity from the alerts that fire; resolved when none does.
+
+        Where somebody resolved or closed it before, the end of its alerts is told all the same: people know
+        that they fire.
+        """
+        for incident in incidents:
+            del self._unsettled[incident]
+        moved = [each for each in incidents if each.status in LIVE_INCIDENT or each in self._ending]
+        if not moved:
             return
         self._session.flush()
-        highest = incident_rows.firing_severities(self._session, [incident.id for incident in live.values()])
-        for key, incident in live.items():
-            if incident.id in highest:
+        highest = incident_rows.firing_severities(self._session, [incident.id for incident in moved])
+        for incident in moved:
+            self._ending.discard(incident)
+            is_live = incident.status in LIVE_INCIDENT
+            if incident.id not in highest:
+                if is_live:
+                    incident_rows.resolve(incident, resolved_at=self._ended_at.get(incident))
+                self._changes.append((incident, incident.episode, NotificationReason.RESOLVED))
+            elif is_live:
                 incident.severity = highest[incident.id]
-                continue
-            incident_rows.resolve(incident, resolved_at=self._ended_at.get(key))
-            self._changes.append((incident, incident.episode, NotificationReason.RESOLVED))
 
     def _note(
         self, alert: Alert, event: AlertEvent, before: Stored | None, arrival: Arrival, **details: Any
@@ -299,7 +313,14 @@ def _wanted(arrivals: Sequence[Arrival]) -> dict[str, tuple[set[str], set[str]]]
 
 
 def _stored(alert: Alert) -> Stored:
-    return Stored(alert.status, alert.started_at, alert.ended_at, alert.episode, alert.occurred_at)
+    return Stored(
+        alert.status,
+        alert.started_at,
+        alert.ended_at,
+        alert.episode,
+        alert.occurred_at,
+        alert.last_received_at,
+    )
 
 
 def _event_of(step: Step, parsed: ParsedAlert) -> AlertEvent:
@@ -340,6 +361,7 @@ def _write_alert(alert: Alert, parsed: ParsedAlert, arrival: Arrival, step: Step
         alert.occurred_at = parsed.occurred_at
     elif parsed.occurred_at:
         alert.occurred_at = max(parsed.occurred_at, alert.occurred_at or parsed.occurred_at)
+    alert.last_received_at = max(arrival.received_at, alert.last_received_at or arrival.received_at)
     if step is not Step.REFRESHED or parsed.status is AlertStatus.FIRING:
         alert.ended_at = end_of(parsed, started_at=alert.started_at, received_at=arrival.received_at)
 

@@ -12,6 +12,8 @@ from storage.records import ParsedAlert
 from storage.vocabulary import AlertStatus
 
 CLOCK_SKEW = timedelta(minutes=5)
+# Longer than a firing is under way, shorter than the group interval after which Alertmanager says it again.
+UNDER_WAY = timedelta(minutes=2)
 
 
 class Step(Enum):
@@ -33,21 +35,24 @@ class Stored:
     ended_at: datetime | None
     episode: str
     occurred_at: datetime | None = None
+    last_received_at: datetime | None = None
 
 
-def decide(stored: Stored | None, incoming: ParsedAlert) -> Step:
+def decide(stored: Stored | None, incoming: ParsedAlert, *, received_at: datetime) -> Step:
     """The step that `incoming` makes."""
     if stored is None:
         return Step.CREATED
     is_same = is_same_episode(stored, incoming)
-    is_later = not is_same and _is_later(stored, incoming)
-    if not is_same and not is_later:
+    is_later = not is_same and (_is_later(stored, incoming) or _ends_what_fires(stored, incoming))
+    if _is_overtaken(stored, incoming, received_at) or not (is_same or is_later):
         return Step.STALE
     if incoming.status is AlertStatus.RESOLVED:
         return Step.RESOLVED if stored.status is AlertStatus.FIRING or is_later else Step.REFRESHED
     if is_later:
         return Step.REFIRED
-    return Step.STALE if stored.status is AlertStatus.RESOLVED or _is_older(stored, incoming) else Step.REFRESHED
+    if stored.status is AlertStatus.RESOLVED:
+        return Step.REFIRED if _is_said_again(stored, incoming, received_at) else Step.STALE
+    return Step.STALE if _is_older(stored, incoming) else Step.REFRESHED
 
 
 def clamped(incoming: ParsedAlert, *, received_at: datetime) -> ParsedAlert:
@@ -71,7 +76,7 @@ def start_after(stored: Stored | None, incoming: ParsedAlert, step: Step, *, rec
         return start
     if is_same_episode(stored, incoming):
         return min(stored.started_at, start) if incoming.started_at else stored.started_at
-    return stored.started_at if step is Step.STALE else start
+    return stored.started_at if step is Step.STALE else max(stored.started_at, start)
 
 
 def end_of(incoming: ParsedAlert, *, started_at: datetime, received_at: datetime) -> datetime | None:
@@ -92,6 +97,40 @@ def is_same_episode(stored: Stored, incoming: ParsedAlert) -> bool:
         # Nothing says which stretch it is: a firing one goes on, a resolved one is over.
         return stored.status is AlertStatus.FIRING or incoming.status is AlertStatus.RESOLVED
     return incoming.started_at == stored.started_at
+
+
+def _ends_what_fires(stored: Stored, incoming: ParsedAlert) -> bool:
+    """Whether it names an earlier start but ended after the present one, and so ends that.
+
+    Replicas of a sender (Grafana, Prometheus) see a start at different moments, and any of them tells the end.
+    """
+    if stored.status is not AlertStatus.FIRING or incoming.status is not AlertStatus.RESOLVED:
+        return False
+    is_named = bool(stored.episode and incoming.episode)  # then it is known to be another episode's
+    return not is_named and incoming.ended_at is not None and incoming.ended_at > stored.started_at
+
+
+def _is_overtaken(stored: Stored, incoming: ParsedAlert, received_at: datetime) -> bool:
+    """Whether what came in later is applied already. That decides for an event that names no time at all.
+
+    Two workers may swap two deliveries, and a person may replay an old one. The vendor's own id of the episode
+    says more than the order.
+    """
+    is_timed = incoming.started_at or incoming.ended_at or incoming.occurred_at
+    if is_timed or stored.last_received_at is None or (incoming.episode and incoming.episode == stored.episode):
+        return False
+    return received_at < stored.last_received_at
+
+
+def _is_said_again(stored: Stored, incoming: ParsedAlert, received_at: datetime) -> bool:
+    """Whether an ended alert fires all the same: a sender that repeats itself says so when nothing is under way.
+
+    Alertmanager ends what a Prometheus has not repeated for some minutes, and when it is back the start is the
+    old one: https://prometheus.io/docs/alerting/latest/clients/
+    """
+    if not incoming.is_repeated or stored.last_received_at is None:
+        return False
+    return received_at > stored.last_received_at + UNDER_WAY
 
 
 def _is_later(stored: Stored, incoming: ParsedAlert) -> bool:

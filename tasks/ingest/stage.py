@@ -112,7 +112,7 @@ def _own_arrivals(session: Session, readings: Readings) -> list[Arrival]:
             ),
             trace_id=delivery.trace_id,
             environment=delivery.environment,
-            received_at=delivery.received_at,
+            received_at=utc_now(),  # it is our own finding, of now
         )
         for delivery, reason in readings.unreadable
     ]

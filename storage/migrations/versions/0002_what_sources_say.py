@@ -35,6 +35,7 @@ def upgrade() -> None:
     """Add the columns and indexes; the index of waiting deliveries holds the quarantined ones too."""
     op.add_column("alerts", sa.Column("vendor_id", sa.String(length=256), nullable=False, server_default=""))
     op.add_column("alerts", sa.Column("occurred_at", UtcDateTime(), nullable=True))
+    op.add_column("alerts", sa.Column("last_received_at", UtcDateTime(), nullable=True))
     op.create_index(
         "ix_alerts_vendor_id",
         "alerts",
@@ -57,6 +58,7 @@ def downgrade() -> None:
         op.create_index(_name(table, columns), table, columns)
     _index_waiting(WAITING)
     op.drop_index("ix_alerts_vendor_id", table_name="alerts")
+    op.drop_column("alerts", "last_received_at")
     op.drop_column("alerts", "occurred_at")
     op.drop_column("alerts", "vendor_id")
 

@@ -34,6 +34,8 @@ def recognise(payload: Any, *, source: str = "") -> str:
     Raises UnreadablePayloadError where none does, or where several do.
     """
     name = source or _detect(payload)
+    if name not in SOURCES:  # a delivery may be older than this list, or come from a flow's parameters
+        raise UnreadablePayloadError(f"the source is not known; one of {', '.join(SOURCES)}")
     SOURCES[name].check(payload)
     return name
 

@@ -97,6 +97,7 @@ def parse_alert(entry: Mapping[str, Any], group_key: str | None) -> ParsedAlert:
         started_at=read_time(entry.get("startsAt")),
         ended_at=read_time(entry.get("endsAt")) if status is AlertStatus.RESOLVED else None,
         group_key=group_key,
+        is_repeated=True,
         raw_payload=dict(entry),
     )
 

@@ -123,6 +123,27 @@ def test_new_episode_soon_after_the_end_reopens_the_incident(database: Database)
     assert later.incidents_created == 1
 
 
+def test_alert_that_its_sender_calls_firing_long_after_its_end_fires_again(database: Database) -> None:
+    def body(status: str, end: str) -> bytes:
+        return (
+            '{"version": "4", "groupKey": "g", "receiver": "r", "status": "firing", "alerts": ['
+            f'{{"status": "{status}", "labels": {{"alertname": "Disk full"}}, "fingerprint": "f1",'
+            f' "startsAt": "2026-09-14T03:00:00Z", "endsAt": "{end}"}}]}}'
+        ).encode()
+
+    firing, ended = body("firing", "0001-01-01T00:00:00Z"), body("resolved", "2026-09-14T03:30:00Z")
+    ended_at = datetime(2026, 9, 14, 3, 30, tzinfo=UTC)
+    ingest(database, arrival(firing, received_at=ended_at - timedelta(minutes=20)))
+    ingest(database, arrival(ended, received_at=ended_at))
+
+    late = ingest(database, arrival(firing, received_at=ended_at + timedelta(minutes=1)))
+    again = ingest(database, arrival(firing, received_at=ended_at + timedelta(minutes=5)))
+
+    assert (late.changes, [change.reason for change in again.changes]) == ([], [NotificationReason.FIRING])
+    assert events(database)[-2:] == [AlertEvent.STALE, AlertEvent.REFIRED]
+    assert (only_incident(database).status, only_incident(database).episode) == (IncidentStatus.OPEN, 2)
+
+
 def test_same_name_on_two_hosts_never_shares_an_incident(database: Database) -> None:
     result = ingest(
         database,

@@ -6,10 +6,11 @@ from typing import Any
 
 from sqlalchemy import select
 
+from storage import incidents, transitions
 from storage.database import Database
 from storage.records import IngestResult, ParsedAlert, ParsedPayload
 from storage.tables import Alert, AlertHistory, Incident
-from storage.vocabulary import AlertEvent, AlertStatus, IncidentStatus, Lifecycle, Severity
+from storage.vocabulary import AlertEvent, AlertStatus, IncidentStatus, Lifecycle, NotificationReason, Severity
 from tasks.ingest.apply import Arrival, apply
 
 START = datetime(2026, 9, 18, 7, 44, tzinfo=UTC)
@@ -32,24 +33,27 @@ def alert(minutes: int = 0, **fields: Any) -> ParsedAlert:
 
 def partial(minutes: int, **fields: Any) -> ParsedAlert:
     """An event that only names the alert."""
-    return ParsedAlert(
-        fingerprint="",
-        name="",
-        status=AlertStatus.FIRING,
-        started_at=None,
-        occurred_at=START + timedelta(minutes=minutes),
-        is_partial=True,
-        **({"vendor_id": "id-1"} | fields),
-    )
+    given = {
+        "fingerprint": "",
+        "name": "",
+        "status": AlertStatus.FIRING,
+        "started_at": None,
+        "occurred_at": START + timedelta(minutes=minutes),
+        "is_partial": True,
+        "vendor_id": "id-1",
+    }
+    return ParsedAlert.model_validate(given | fields)
 
 
-def ingest(database: Database, *alerts: ParsedAlert, group_by: Sequence[str] = ()) -> IngestResult:
+def ingest(
+    database: Database, *alerts: ParsedAlert, group_by: Sequence[str] = (), received_minutes: int = 60
+) -> IngestResult:
     arrivals = [
         Arrival(
             payload=ParsedPayload(source="pagerduty", alerts=[parsed]),
             trace_id="trace-1",
             environment="test",
-            received_at=START + timedelta(hours=1),
+            received_at=START + timedelta(minutes=received_minutes),
         )
         for parsed in alerts
     ]
@@ -222,3 +226,169 @@ def test_two_hosts_with_one_alert_name_never_share_an_incident(database: Databas
     result = ingest(database, *hosts)
 
     assert result.incidents_created == 2
+
+
+def test_partial_event_finds_its_alert_by_the_id_of_the_episode_that_began_in_the_same_run(
+    database: Database,
+) -> None:
+    ingest(database, alert(), alert(9, status=AlertStatus.RESOLVED, ended_at=START + timedelta(minutes=9)))
+    again = alert(20, started_at=START + timedelta(minutes=20), vendor_id="id-2")
+
+    result = ingest(database, again, partial(21, vendor_id="id-2", lifecycle=Lifecycle.ACKNOWLEDGED))
+
+    assert result.errors == []
+    assert events(database)[-2:] == [AlertEvent.REFIRED, AlertEvent.ACKNOWLEDGED]
+
+
+def test_late_partial_acknowledgement_does_not_undo_what_came_after_it(database: Database) -> None:
+    ingest(database, alert(), alert(7, lifecycle=Lifecycle.UNACKNOWLEDGED))
+
+    ingest(database, partial(5, lifecycle=Lifecycle.ACKNOWLEDGED))
+
+    assert only_incident(database).status is IncidentStatus.OPEN
+    assert events(database)[-1] is AlertEvent.STALE
+
+
+def test_partial_acknowledgement_of_an_older_episode_does_not_reach_the_present_one(database: Database) -> None:
+    ingest(database, alert(20, started_at=START + timedelta(minutes=20), episode="two"))
+
+    ingest(database, partial(30, fingerprint="Q2KX9", episode="one", lifecycle=Lifecycle.ACKNOWLEDGED))
+
+    assert only_incident(database).status is IncidentStatus.OPEN
+
+
+def test_end_that_names_a_start_a_moment_earlier_ends_what_fires(database: Database) -> None:
+    ingest(database, alert(occurred_at=None))
+    earlier, ended_at = START - timedelta(seconds=7), START + timedelta(minutes=9)
+
+    result = ingest(
+        database, alert(started_at=earlier, ended_at=ended_at, status=AlertStatus.RESOLVED, occurred_at=None)
+    )
+
+    found = only_alert(database)
+    assert (found.status, found.ended_at) == (AlertStatus.RESOLVED, ended_at)
+    assert [change.reason for change in result.changes] == [NotificationReason.RESOLVED]
+    assert ingest(database, alert(occurred_at=None)).changes == []
+
+
+def test_deliveries_without_any_time_count_in_the_order_of_receipt(database: Database) -> None:
+    fires = alert(started_at=None, occurred_at=None)
+    ends = alert(started_at=None, occurred_at=None, status=AlertStatus.RESOLVED)
+
+    ingest(database, ends, received_minutes=61)
+    swapped = ingest(database, fires, received_minutes=60)
+
+    assert (swapped.changes, only_alert(database).status) == ([], AlertStatus.RESOLVED)
+    assert events(database) == [AlertEvent.CREATED, AlertEvent.STALE]
+
+
+def test_replay_of_a_delivery_without_any_time_brings_nothing_back(database: Database) -> None:
+    fires = alert(started_at=None, occurred_at=None)
+    ends = alert(started_at=None, occurred_at=None, status=AlertStatus.RESOLVED)
+    ingest(database, fires, received_minutes=60)
+    ingest(database, ends, received_minutes=70)
+
+    replayed = ingest(database, fires, received_minutes=60)
+
+    assert (replayed.changes, only_incident(database).status) == ([], IncidentStatus.RESOLVED)
+    assert ingest(database, fires, received_minutes=75).changes[0].episode == 2
+
+
+def test_late_end_without_any_time_does_not_end_what_fires_again(database: Database) -> None:
+    fires = alert(started_at=None, occurred_at=None)
+    ends = alert(started_at=None, occurred_at=None, status=AlertStatus.RESOLVED)
+    ingest(database, fires, received_minutes=60)
+    ingest(database, fires, received_minutes=62)
+
+    ingest(database, ends, received_minutes=61)
+
+    assert only_alert(database).status is AlertStatus.FIRING
+
+
+def test_alert_that_comes_back_in_another_group_leaves_no_incident_open_without_alerts(database: Database) -> None:
+    ingest(database, alert(group_key="one route"))
+
+    result = ingest(database, alert(started_at=START + timedelta(minutes=5), group_key="another route"))
+
+    with database.read() as session:
+        statuses = session.scalars(select(Incident.status).order_by(Incident.id)).all()
+    assert statuses == [IncidentStatus.RESOLVED, IncidentStatus.OPEN]
+    assert {change.reason for change in result.changes} == set(NotificationReason)
+
+
+def test_end_of_an_alert_of_a_closed_incident_does_not_hide_the_end_of_the_live_one(database: Database) -> None:
+    def both(**fields: Any) -> ParsedPayload:
+        alerts = [alert(fingerprint=name, vendor_id=name, **fields) for name in ("new", "old")]
+        return ParsedPayload(source="pagerduty", alerts=alerts)
+
+    ingest(database, alert(fingerprint="old", vendor_id="old"))
+    with database.write() as session:
+        transitions.close(session, 1, author="Ida")
+    ingest(database, alert(fingerprint="new", vendor_id="new"))
+    ended = both(status=AlertStatus.RESOLVED, ended_at=START + timedelta(minutes=9))
+
+    with database.write() as session:
+        arrival = Arrival(ended, "trace-1", "test", START + timedelta(hours=1))
+        result, _ = apply(session, [arrival], reopen_window=timedelta(minutes=10))
+
+    with database.read() as session:
+        statuses = session.scalars(select(Incident.status).order_by(Incident.id)).all()
+    assert statuses == [IncidentStatus.CLOSED, IncidentStatus.RESOLVED]
+    assert {change.incident_id: change.reason for change in result.changes} == {
+        1: NotificationReason.RESOLVED,
+        2: NotificationReason.RESOLVED,
+    }
+
+
+def test_severities_of_more_incidents_than_a_statement_takes_are_found(database: Database) -> None:
+    ingest(database, alert())
+
+    with database.read() as session:
+        found = incidents.firing_severities(session, range(1, 70_000))
+
+    assert found == {only_incident(database).id: Severity.CRITICAL}
+
+
+def test_end_of_the_alerts_of_an_incident_that_somebody_resolved_is_told_once(database: Database) -> None:
+    names = ("one", "other")
+    ingest(database, *(alert(fingerprint=name, vendor_id=name) for name in names))
+    with database.write() as session:
+        transitions.resolve(session, 1, author="Ida")
+    by_hand = only_incident(database).resolved_at
+    one, other = (
+        alert(9, fingerprint=name, status=AlertStatus.RESOLVED, ended_at=START + timedelta(minutes=9))
+        for name in names
+    )
+
+    told = [ingest(database, event).changes for event in (one, other, other)]
+
+    assert [[(change.incident_id, change.reason) for change in changes] for changes in told] == [
+        [],
+        [(1, NotificationReason.RESOLVED)],
+        [],
+    ]
+    assert only_incident(database).resolved_at == by_hand
+
+
+def test_new_episode_forgets_how_many_alerts_the_sender_left_out_of_the_last_one(database: Database) -> None:
+    def deliver(parsed: ParsedAlert, truncated: int) -> None:
+        payload = ParsedPayload(source="pagerduty", alerts=[parsed], truncated_alerts=truncated)
+        with database.write() as session:
+            arrival = Arrival(payload, "trace-1", "test", START + timedelta(hours=1))
+            apply(session, [arrival], reopen_window=timedelta(minutes=10))
+
+    deliver(alert(), 12)
+    deliver(alert(9, status=AlertStatus.RESOLVED, ended_at=START + timedelta(minutes=9)), 12)
+
+    deliver(alert(12, started_at=START + timedelta(minutes=12)), 0)
+
+    assert (only_incident(database).episode, only_incident(database).truncated_alerts) == (2, 0)
+
+
+def test_firing_of_an_ended_episode_stays_stale_however_late_it_comes(database: Database) -> None:
+    ended_at = START + timedelta(minutes=9)
+    ingest(database, alert(status=AlertStatus.RESOLVED, ended_at=ended_at, occurred_at=None))
+
+    ingest(database, alert(occurred_at=None), received_minutes=600)
+
+    assert events(database) == [AlertEvent.CREATED, AlertEvent.STALE]

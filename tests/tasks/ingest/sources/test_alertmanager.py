@@ -116,6 +116,7 @@ def test_alert_of_a_group_is_read_in_full() -> None:
         labels=LABELS,
         annotations=ALERT["annotations"] | {"generator_url": ALERT["generatorURL"]},
         group_key='{}:{alertname="DiskFull"}',
+        is_repeated=True,
         raw_payload=ALERT,
     )
 

@@ -82,3 +82,8 @@ def test_body_with_a_few_of_grafanas_words_is_not_swallowed_as_grafanas(payload:
     parsed = sources.parse(payload)
 
     assert (parsed.source, [alert.name for alert in parsed.alerts]) == ("generic", ["UPS on battery"])
+
+
+def test_source_that_there_is_not_is_refused_in_words() -> None:
+    with pytest.raises(UnreadablePayloadError, match="the source is not known; one of grafana, "):
+        sources.parse({"name": "Disk full"}, source="nagios")
