@@ -1,7 +1,7 @@
 """`watchkeeper deliveries`: the inbox, to look through and to put right."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 from sqlalchemy.orm import Session
 
@@ -30,6 +30,8 @@ deliveries = App(name="deliveries", help="Accepted webhooks: list them, look at 
 
 CHUNK = 100
 LIMIT_MAX = 1000
+# From this width on a row of the table takes a few lines at most.
+TABLE_COLUMNS = 140
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON, as the API answers it.", negative="")]
 
 
@@ -59,12 +61,13 @@ def list_all(
     if as_json:
         _print_json({"count": len(rows), "deliveries": [delivery_fields(row) for row in rows]})
     else:
-        Console().print(_table(rows))
+        _print_list(rows)
 
 
 @deliveries.command
 def show(
     delivery_id: str,
+    /,
     *,
     as_json: Json = False,
     body: Annotated[bool, Parameter(help="Print the body, byte for byte, and nothing else.", negative="")] = False,
@@ -147,6 +150,29 @@ def _do_each(database: Database, delivery_ids: Sequence[str], act: Callable[...,
     return 1 if refused else 0
 
 
+def _print_list(rows: Sequence[Delivery]) -> None:
+    console = Console()
+    if not rows:
+        _say("no deliveries")
+    elif console.width >= TABLE_COLUMNS:
+        console.print(_table(rows))
+    else:
+        console.print("\n".join(_lines(rows)), markup=False, highlight=False, soft_wrap=True)
+
+
+def _lines(rows: Sequence[Delivery]) -> Iterator[str]:
+    """The list for a terminal of 80 columns or a pipe: what does not fit there is left to `show`."""
+    yield _line("delivery", "received (UTC)", "source", "status")
+    for row in rows:
+        yield _line(row.delivery_id, f"{row.received_at:%Y-%m-%d %H:%M}", row.source, row.status)
+        if reason := delivery_fields(row)["reason"]:
+            yield f"    {_plain(reason)}"
+
+
+def _line(delivery_id: str, received_at: str, source: str, status: str) -> str:
+    return f"{delivery_id:36} {received_at:16} {source:12} {status}"
+
+
 def _table(rows: Sequence[Delivery]) -> Table:
     table = Table()
     for heading in ("delivery", "received", "source", "pipeline", "status", "bytes"):
@@ -169,7 +195,7 @@ def _table(rows: Sequence[Delivery]) -> Table:
 
 
 def _print_details(details: dict[str, Any]) -> None:
-    table = Table("field", "value", show_header=False)
+    table = Table("field", Column("value", overflow="fold"), show_header=False)
     runs = "\n".join(f"{run['run_id']} {run['status']}" for run in details["runs"])
     headers = "\n".join(f"{name}: {value}" for name, value in details["headers"].items())
     counts = ", ".join(f"{name} {number}" for name, number in details["counts"].items())

@@ -61,6 +61,8 @@ def _parse(file: str, source: str) -> ParsedPayload:
 
 def _read(file: str) -> bytes:
     if file == "-":
+        if sys.stdin.isatty():
+            sys.stderr.write("watchkeeper: type or paste the body, then Ctrl-D\n")
         return sys.stdin.buffer.read()
     try:
         return Path(file).read_bytes()

@@ -18,8 +18,10 @@ from waitress.task import ErrorTask
 
 from deployments import logs
 from storage import settings
+from tasks.ingest.sources import SOURCES
 from webhook_app import exposure, keyring
 from webhook_app.app import create_app
+from webhook_app.refusals import RefusalLog
 
 THREADS = 16
 # A client that sends nothing for so long is cut off.
@@ -31,12 +33,15 @@ SPARE_DESCRIPTORS = 100
 class JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
     """What waitress itself refuses (a body over the limit, a malformed request) in our form of an error."""
 
+    refusals = RefusalLog()
+
     def execute(self) -> None:
         """See ErrorTask.execute."""
         error = self.request.error
         text = f"{error.reason}: {error.body}"
         if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             text = f"the body is larger than {self.channel.adj.max_request_body_size - 1} bytes"
+        self.refusals.note(error.code, self._source(), text)
         body = json.dumps({"status": "error", "error": text}).encode() + b"\n"
         self.status = f"{error.code} {error.reason}"
         self.response_headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
@@ -44,6 +49,10 @@ class JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
         self.close_on_finish = True
         self.content_length = len(body)
         self.write(body)
+
+    def _source(self) -> str:
+        words = getattr(self.request, "path", "").split("/")
+        return next((source for source in SOURCES if source in words), "none")
 
 
 class JsonErrorChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no types

@@ -16,13 +16,12 @@ from webhook_app.answers import error_answer
 from webhook_app.credentials import Tokens, bearer
 from webhook_app.keyring import ENTRIES, TOKEN, Keyring
 from webhook_app.locality import why_not_local
+from webhook_app.refusals import RefusalLog
 
 P = ParamSpec("P")
 
 KEYRING = "watchkeeper.keyring"
-# When a refusal was last logged, for each source.
-REFUSED = "watchkeeper.refused"
-REFUSED_LOG_SECONDS = 60.0
+REFUSALS = "watchkeeper.refusals"
 REALM = 'realm="watchkeeper"'
 # What a secret may be called in a query string, where it is never read.
 QUERY_NAMES = frozenset({"access_token", "api_key", "apikey", "auth", "key", "password", "secret", "token"})
@@ -35,7 +34,7 @@ def install(app: App) -> None:
     """Read the credentials, once for the life of the app. Raises SettingsError for what cannot be used."""
     settings = app.config["WATCHKEEPER"]
     app.extensions[KEYRING] = keyring.load(settings)
-    app.extensions[REFUSED] = {}
+    app.extensions[REFUSALS] = RefusalLog()
     for note in exposure.notes(settings, app.extensions[KEYRING]):
         log.warning(note)
 
@@ -67,6 +66,12 @@ def may_post_as(source: str) -> bool:
 def refuse_as(source: str) -> Response:
     """The answer to a sender whose body turned out to be another source's than its credentials."""
     return _refuse_logged(source, f"this is a body of {source}, and no valid credential for {source} came with it")
+
+
+def log_refusal(status: int, source: str, reason: str) -> None:
+    """Say in the log that a webhook was refused, with no name that a stranger made up."""
+    refusals: RefusalLog = current_app.extensions[REFUSALS]
+    refusals.note(status, source if source in SOURCES else "none", reason)
 
 
 def require_api_token(view: Callable[P, Response]) -> Callable[P, Response]:
@@ -111,12 +116,7 @@ def _refuse_sender(ring: Keyring, source: str, candidates: list[Tokens | None]) 
 
 
 def _refuse_logged(source: str, reason: str) -> Response:
-    # Senders rarely show what they were answered. Not every time, lest strangers fill the disk.
-    name = source if source in SOURCES else "none"
-    logged_at: dict[str, float] = current_app.extensions[REFUSED]
-    if time.monotonic() - logged_at.get(name, float("-inf")) >= REFUSED_LOG_SECONDS:
-        logged_at[name] = time.monotonic()
-        log.warning("webhook refused", extra={"source": name, "reason": reason})
+    log_refusal(401, source, reason)
     return _refuse(reason)
 
 

@@ -34,6 +34,8 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app = Flask(__name__, static_folder=None)
     app.config["WATCHKEEPER"] = current
     app.config["MAX_CONTENT_LENGTH"] = current.max_body_bytes
+    # A URL without its last slash is served too: few senders follow a redirect with their webhook.
+    app.url_map.strict_slashes = False
     app.extensions["watchkeeper"] = AppState(current, database or Database(default_url(current)))
     access.install(app)
     app.register_blueprint(webhook)

@@ -5,6 +5,9 @@ from webhook_app.keyring import ENTRIES, TOKEN, Keyring
 from webhook_app.locality import is_loopback
 
 API_TOKEN = "WATCHKEEPER_API_TOKEN"  # noqa: S105  (a name)
+PUBLIC_URL = "WATCHKEEPER_PUBLIC_URL"
+# What stands for all addresses of this machine, to listen on; nobody can connect to it.
+EVERY_ADDRESS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104
 
 
 def why_not_bound(host: str, keyring: Keyring) -> str:
@@ -18,7 +21,7 @@ def why_not_bound(host: str, keyring: Keyring) -> str:
 
 
 def notes(settings: Settings, keyring: Keyring) -> list[str]:
-    """What an operator should know about who may post and read."""
+    """What an operator should know about who may post and read, and where links lead."""
     said = []
     local = keyring.open_to_this_machine
     if keyring.is_empty:
@@ -27,4 +30,6 @@ def notes(settings: Settings, keyring: Keyring) -> list[str]:
         said.append(f"only this machine may post as {', '.join(local)}: no {TOKEN}, and no entry in {ENTRIES}")
     if not settings.api_token and not is_loopback(settings.host):
         said.append(f"no {API_TOKEN} is set: only this machine may use the API")
+    if settings.host in EVERY_ADDRESS and not settings.public_url:
+        said.append(f"no {PUBLIC_URL} is set: links in messages lead to {settings.web_url}, which nobody can open")
     return said

@@ -1,5 +1,6 @@
 """Reading the body of an action: a JSON object, or empty where nothing must be said."""
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from flask import Response, request
@@ -37,8 +38,14 @@ def read_body(kind: type[Body]) -> Body:
     try:
         return kind.model_validate(storable(value))
     except ValidationError as error:
-        faults = [f"{query.shown(str(fault['loc'][0]))}: {fault['msg']}" for fault in error.errors()]
-        raise BodyFaultError(400, "; ".join(faults)) from None
+        raise BodyFaultError(400, "; ".join(_faults(kind, error))) from None
+
+
+def _faults(kind: type[Body], error: ValidationError) -> Iterator[str]:
+    for fault in error.errors(include_input=False):
+        name, reason = query.shown(str(fault["loc"][0])), fault["msg"].removeprefix("Value error, ")
+        is_unknown = fault["type"] == "extra_forbidden"
+        yield f"{name}: unknown; known: {', '.join(kind.model_fields)}" if is_unknown else f"{name}: {reason}"
 
 
 def refuse(error: BodyFaultError) -> Response:

@@ -108,7 +108,10 @@ def _entry(variable: str, source: str, given: Any) -> Signed:
         raise SettingsError(f"{variable}: {error}") from None
     except ValidationError as error:
         # from None: pydantic's own text may quote what was given.
-        faults = [f"{_path(source, fault['loc'])}: {fault['msg']}" for fault in error.errors(include_input=False)]
+        faults = [
+            f"{_path(source, fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors(include_input=False)
+        ]
         raise SettingsError(f"{variable}: {'; '.join(faults)}") from None
 
 

@@ -16,11 +16,14 @@ from webhook_app.state import state
 orchestration = Blueprint("orchestration", __name__, url_prefix="/orchestration")
 orchestration.register_error_handler(QueryError, query.refuse)
 
+PARAMETERS = ("status", "limit", "before")
+
 
 @orchestration.get("/pipelines/")
 @require_api_token
 def list_runs() -> Response:
     """Runs, newest first. Filters: `status`; pages: `limit`, and `before` (the `next_before` of the last page)."""
+    query.check_names(request.args, known=PARAMETERS)
     status = query.read_word(request.args, "status", RunStatus)
     limit = query.read_limit(request.args)
     before = query.read_number(request.args, "before")

@@ -10,8 +10,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from storage import definitions
 from storage.database import Database
 from storage.settings import Settings
+from storage.tables import PipelineDefinition
 from webhook_app.accept import Acceptor
 
+INGEST = "ingest"
 PIPELINES_SECONDS = 5.0
 FIRST_LOOK_SECONDS = 1.0
 
@@ -27,7 +29,7 @@ class AppState:
         self._looking = threading.Lock()
 
     def pipelines(self) -> list[str]:
-        """The names of the active pipelines, at most a few seconds old.
+        """The names of the active pipelines that read webhooks, at most a few seconds old.
 
         Hardly waits for the database: the old names stand while it is away, and none means not known.
         """
@@ -45,9 +47,16 @@ class AppState:
     def _look(self) -> None:
         try:
             with self.database.read() as session:
-                self._pipelines = definitions.active_names(session)
+                names = definitions.active_names(session)
+                self._pipelines = [name for name in names if _has_ingest(definitions.find_active(session, name))]
         except SQLAlchemyError:
             return
+
+
+def _has_ingest(definition: PipelineDefinition | None) -> bool:
+    # Without it the run never looks at the delivery: what it says would be lost, after a 202.
+    nodes = definition.config.get("nodes", []) if definition else []
+    return any(node.get("type") == INGEST for node in nodes)
 
 
 def state() -> AppState:

@@ -19,7 +19,7 @@ from tasks.ingest import sources
 from tasks.ingest.body import BodyError, read_body
 from tasks.ingest.sources.base import UnreadablePayloadError
 from webhook_app.accept import Accepted, NotStoredError
-from webhook_app.access import may_post_as, refuse_as, require_webhook_credentials
+from webhook_app.access import log_refusal, may_post_as, refuse_as, require_webhook_credentials
 from webhook_app.answers import answer, error_answer
 from webhook_app.deliveries import deliveries
 from webhook_app.state import state
@@ -48,17 +48,17 @@ def receive(source: str = "") -> Response:
     """Keep one webhook. See the module's docstring for the answers."""
     if source and source not in sources.SOURCES:
         known = list(sources.SOURCES)
-        return error_answer(404, f"unknown source; one of {', '.join(known)}", sources=known)
+        return _answer_unknown(source, f"unknown source; one of {', '.join(known)}", sources=known)
     pipeline = request.args.get("pipeline") or current_app.config["WATCHKEEPER"].pipeline
     pipelines = state().pipelines()
     if pipelines and pipeline not in pipelines:
-        return error_answer(404, f"unknown pipeline; one of {', '.join(pipelines)}", pipelines=pipelines)
+        reason = f"unknown pipeline, or one without an ingest node; one of {', '.join(pipelines)}"
+        return _answer_unknown(source, reason, pipelines=pipelines)
     try:
         body = request.get_data(cache=False)
         payload = read_body(body, request.headers.get("Content-Type", ""))
     except RequestEntityTooLarge:
-        limit = current_app.config["WATCHKEEPER"].max_body_bytes
-        return error_answer(413, f"the body is larger than {limit} bytes")
+        return _answer_too_large()
     except BodyError as error:
         return _refuse(body, str(error), source, pipeline)
     return _keep(body, payload, source, pipeline)
@@ -126,6 +126,18 @@ def _answer_not_stored(error: NotStoredError) -> Response:
     return response
 
 
+def _answer_unknown(source: str, reason: str, **fields: Any) -> Response:
+    log_refusal(404, source, reason)
+    return error_answer(404, reason, **fields)
+
+
+def _answer_too_large() -> Response:
+    reason = f"the body is larger than {current_app.config['WATCHKEEPER'].max_body_bytes} bytes"
+    if request.blueprint == webhook.name:
+        log_refusal(413, (request.view_args or {}).get("source", ""), reason)
+    return error_answer(413, reason)
+
+
 def _trace_id() -> str:
     given = request.headers.get("X-Trace-Id", "")
     return given if TRACE_ID.fullmatch(given) else str(uuid4())
@@ -141,6 +153,5 @@ def _sender_id() -> str | None:
 def answer_http_error(error: HTTPException) -> Response:
     """Errors that Flask finds itself, such as a wrong path, in our form."""
     if isinstance(error, RequestEntityTooLarge):
-        limit = current_app.config["WATCHKEEPER"].max_body_bytes
-        return error_answer(413, f"the body is larger than {limit} bytes")
+        return _answer_too_large()
     return error_answer(error.code or 500, error.name)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from storage import alerts, channels, database, notifications, runs, settings
+from storage import alerts, channels, database, incidents, notifications, runs, settings
 from storage.notifications import ClaimedNotification
 from storage.records import (
     AnalyzeResult,
@@ -23,7 +23,7 @@ from storage.records import (
 )
 from storage.redaction import redact_text
 from storage.tables import Notification, PipelineRun
-from storage.vocabulary import NotificationReason, NotificationStatus, RunStatus, Stage
+from storage.vocabulary import LIVE_INCIDENT, NotificationReason, NotificationStatus, RunStatus, Stage
 from tasks.attempt import StageContext, StageKind
 from tasks.errors import PermanentError, TransientError, is_retryable
 from tasks.notify.channels import build
@@ -68,12 +68,10 @@ def work(context: StageContext) -> NotifyResult:
     """
     changes = context.changes()
     chosen = _choose_channels(context)
-    claimed = _reserve_and_claim(context, chosen, changes) if changes else []
-    built, refused = _build_channels(chosen)
-    facts = _gather_facts(context, {message.incident_id for message in claimed}) if claimed else None
-    if facts:
-        _send_all(facts, claimed, built, refused)
-    outcomes = _outcomes(changes, {channel.name for channel in chosen})
+    _tell(context, chosen, changes)
+    overtaken = _ended_meanwhile(changes)
+    _tell(context, chosen, overtaken)
+    outcomes = _outcomes(context, [*changes, *overtaken], {channel.name for channel in chosen})
     _raise_unless_told(context, outcomes)
     return _result(context, outcomes)
 
@@ -96,6 +94,28 @@ def _choose_channels(context: StageContext) -> list[ChannelConfig]:
     return chosen
 
 
+def _tell(context: StageContext, chosen: Sequence[ChannelConfig], changes: Sequence[IncidentChange]) -> None:
+    claimed = _reserve_and_claim(context, chosen, changes) if changes else []
+    if claimed:
+        built, refused = _build_channels(chosen)
+        facts = _gather_facts(context, {message.incident_id for message in claimed})
+        _send_all(facts, claimed, built, refused)
+
+
+def _ended_meanwhile(changes: Sequence[IncidentChange]) -> list[IncidentChange]:
+    """The ends that a quicker run did not tell, because their beginnings were on their way here."""
+    told = {(change.incident_id, change.episode, change.reason) for change in changes}
+    with database.get().read() as session:
+        ids = {change.incident_id for change in changes if change.reason is NotificationReason.FIRING}
+        ended = [each for each in incidents.by_ids(session, ids).values() if each.status not in LIVE_INCIDENT]
+        found = [
+            IncidentChange(incident_id=each.id, episode=each.episode, reason=NotificationReason.RESOLVED)
+            for each in ended
+            if (each.id, each.episode, NotificationReason.FIRING) in told
+        ]
+    return [change for change in found if (change.incident_id, change.episode, change.reason) not in told]
+
+
 def _reserve_and_claim(
     context: StageContext, chosen: Sequence[ChannelConfig], changes: Sequence[IncidentChange]
 ) -> list[ClaimedNotification]:
@@ -115,8 +135,7 @@ def _reserve_and_claim(
             if (channel.name, change.incident_id, change.episode) in told
         ]
         notifications.reserve(session, pairs, run_id=context.run.run_id, trace_id=context.run.trace_id)
-        rows = [row for row in notifications.of_changes(session, changes) if row.channel in names]
-        return notifications.claim(rows)
+        return notifications.claim(_own(context, notifications.of_changes(session, changes), names))
 
 
 def _build_channels(chosen: Iterable[ChannelConfig]) -> tuple[dict[str, Channel], dict[str, Exception]]:
@@ -132,7 +151,7 @@ def _build_channels(chosen: Iterable[ChannelConfig]) -> tuple[dict[str, Channel]
 
 def _gather_facts(context: StageContext, incident_ids: Iterable[int]) -> Facts:
     with database.get().read() as session:
-        incidents = alerts.view_incidents(session, incident_ids)
+        views = alerts.view_incidents(session, incident_ids)
         run = session.get_one(PipelineRun, context.run.pk)
     current = settings.load()
     links = {"run": f"{current.web_url}/orchestration/pipeline/{context.run.run_id}/"}
@@ -142,7 +161,7 @@ def _gather_facts(context: StageContext, incident_ids: Iterable[int]) -> Facts:
     analyses = [analysis for result in context.outputs(AnalyzeResult) for analysis in result.analyses]
     return Facts(
         context=context,
-        incidents=incidents,
+        incidents=views,
         checks=checks[-1] if checks else None,
         analyses={analysis.incident_id: analysis for analysis in analyses},
         links=links,
@@ -213,9 +232,14 @@ def _record_failure(context: StageContext, message: ClaimedNotification, title: 
         )
 
 
-def _outcomes(changes: Sequence[IncidentChange], names: set[str]) -> list[Notification]:
+def _outcomes(context: StageContext, changes: Sequence[IncidentChange], names: set[str]) -> list[Notification]:
     with database.get().read() as session:
-        return [row for row in notifications.of_changes(session, changes) if row.channel in names]
+        return _own(context, notifications.of_changes(session, changes), names)
+
+
+def _own(context: StageContext, rows: Iterable[Notification], names: set[str]) -> list[Notification]:
+    """The messages that this run has to send; of two runs that know of one, only one wrote its row."""
+    return [row for row in rows if row.channel in names and row.run_id == context.run.run_id]
 
 
 def _raise_unless_told(context: StageContext, outcomes: Sequence[Notification]) -> None:

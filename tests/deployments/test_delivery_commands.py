@@ -89,6 +89,36 @@ def test_list_is_a_table_with_the_newest_first(keep: Callable[..., str], quarant
         assert word in said.text
 
 
+def test_list_fits_a_narrow_terminal_and_a_pipe(
+    keep: Callable[..., str], quarantined: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    waiting, unreadable = keep(source="alertmanager"), quarantined()
+
+    lines = watchkeeper("deliveries", "list").text.splitlines()
+
+    assert all(len(line) <= 80 for line in lines)
+    assert [line.split()[0] for line in lines[1:]] == [unreadable, "no", waiting]
+    assert lines[1].endswith("generic      quarantined")
+    assert lines[2].strip() == UNREADABLE
+    assert lines[3].endswith("alertmanager waiting")
+
+
+def test_empty_list_says_so(database: Database) -> None:  # noqa: ARG001
+    assert watchkeeper("deliveries", "list").text == "no deliveries\n"
+
+
+def test_checksum_is_shown_whole_on_a_narrow_terminal(
+    keep: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    said = watchkeeper("deliveries", "show", keep())
+
+    assert "sha256" in said.text
+    assert "…" not in said.text
+
+
 def test_list_as_json_is_what_the_api_answers(keep: Callable[..., str]) -> None:
     delivery_id = keep()
 

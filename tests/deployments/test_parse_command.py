@@ -194,3 +194,16 @@ def test_process_needs_neither_prefect_nor_a_home(tmp_path: Path) -> None:
     assert json.loads(result.stdout)["alerts"][0]["name"] == "Диск полон"
     assert not re.search(rb"\|\s+(prefect|flask)$", result.stderr, re.MULTILINE)
     assert not (tmp_path / "home").exists()
+
+
+def test_person_at_a_terminal_is_told_that_the_body_is_waited_for() -> None:
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "deployments.cli", "parse"]
+    with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        os.write(ours, b'{"name": "Disk full"}\n\x04')
+        stdout, stderr = process.communicate(timeout=30)
+    os.close(ours)
+    os.close(theirs)
+
+    assert b"Ctrl-D" in stderr
+    assert b"Disk full" in stdout

@@ -70,12 +70,23 @@ def test_up_refuses_credentials_that_cannot_be_used(monkeypatch: pytest.MonkeyPa
 
 def test_public_address_without_a_token_for_readers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WATCHKEEPER_WEBHOOK_TOKEN", "s3cret")
-    without = notes("0.0.0.0")
+    without = notes("192.0.2.1")
     monkeypatch.setenv("WATCHKEEPER_API_TOKEN", "read-me")
-    with_token = notes("0.0.0.0")
+    with_token = notes("192.0.2.1")
 
     assert without == ["no WATCHKEEPER_API_TOKEN is set: only this machine may use the API"]
     assert with_token == []
+
+
+def test_links_that_would_lead_nowhere_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHKEEPER_WEBHOOK_TOKEN", "s3cret")
+    monkeypatch.setenv("WATCHKEEPER_API_TOKEN", "read-me")
+    [said] = notes("0.0.0.0")
+    monkeypatch.setenv("WATCHKEEPER_PUBLIC_URL", "https://watchkeeper.example.org")
+    with_url = notes("0.0.0.0")
+
+    assert "WATCHKEEPER_PUBLIC_URL" in said
+    assert with_url == []
 
 
 def test_sources_that_only_this_machine_may_post_as_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -41,10 +42,13 @@ class Receiver:
             ).status_code
 
     def send(self, head: str, body: bytes = b"") -> bytes:
-        """The first bytes of the answer to a hand-made request."""
+        """The answer to a hand-made request."""
         with self.connect() as client:
             client.sendall(head.replace("\n", "\r\n").encode("latin-1") + b"\r\n\r\n" + body)
-            return client.recv(65536)
+            answer = client.recv(65536)
+            while not is_whole(answer) and (more := client.recv(65536)):
+                answer += more
+            return answer
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
@@ -81,6 +85,12 @@ def is_up(receiver: Receiver) -> bool:
         return httpx.get(f"{receiver.url}/alerts/webhook/", trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+def is_whole(answer: bytes) -> bool:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\ncontent-length: ([0-9]+)", head)
+    return length is not None and len(body) >= int(length[1])
 
 
 def named(headers: dict[str, str]) -> dict[str, str]:
@@ -173,6 +183,17 @@ def test_headers_as_they_come_over_the_wire(guarded: Receiver, head: str, status
 def test_body_of_just_the_limit_is_taken_and_one_byte_more_is_not(receiver: Receiver) -> None:
     assert receiver.post(body_of(LIMIT)) == 202
     assert receiver.post(body_of(LIMIT + 1)) == 413
+
+
+def test_body_over_the_limit_is_told_in_the_log(database_url: str, tmp_path: Path) -> None:
+    log_path = tmp_path / "receiver.log"
+
+    with running(database_url, log_path) as receiver:
+        answers = {receiver.post(body_of(2 * LIMIT)) for _ in range(3)}
+
+    assert answers == {413}
+    [line] = [line for line in log_path.read_text().splitlines() if "webhook refused" in line]
+    assert f"status=413 source=generic reason=the body is larger than {LIMIT} bytes" in line
 
 
 def test_length_over_the_limit_is_refused_before_any_of_the_body_came(receiver: Receiver) -> None:

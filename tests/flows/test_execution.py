@@ -290,6 +290,23 @@ def test_late_worker_can_neither_ingest_nor_notify(database: Database, http_sink
     assert len(http_sink.requests) == 1
 
 
+def test_end_that_overtakes_its_beginning_is_told_after_it(database: Database, http_sink: HttpSink) -> None:
+    add_channel(database, http_sink.url)
+    slow = make_run(database, FIRING)
+    with database.write() as session:
+        held = runs.lease_run(session, slow, owner="slow", lease_seconds=-1)
+        runs.start(session, held, via=RunVia.PREFECT, flow_run_id=None)
+    run_attempt(INGEST, order(held, "ingest"), is_last_attempt=False)
+
+    quick = execute(make_run(database, FIRING | {"status": "resolved"}))
+    told_by_the_quick_one = len(http_sink.requests)
+    outcome = execute(slow)
+
+    assert (quick.status, outcome.status) == (RunStatus.NOTIFIED, RunStatus.NOTIFIED)
+    assert told_by_the_quick_one == 0
+    assert [json.loads(request.body)["reason"] for request in http_sink.requests] == ["firing", "resolved"]
+
+
 def test_cancel_is_honoured_before_the_next_stage(database: Database, http_sink: HttpSink) -> None:
     add_channel(database, http_sink.url)
     run_id = make_run(database, FIRING)

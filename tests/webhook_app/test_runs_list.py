@@ -37,6 +37,7 @@ def test_status_may_be_written_in_small_letters(client: FlaskClient, three: list
         ("status=open", "status: one of PENDING"),
         ("limit=201", "limit: a whole number from 1 to 200"),
         ("before=x", "before: a whole number"),
+        ("state=failed", "unknown parameter state; known: status, limit, before"),
         ("before=9223372036854775808", "before: a whole number"),
     ],
 )

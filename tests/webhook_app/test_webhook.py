@@ -53,6 +53,49 @@ def test_source_is_recognised_where_the_url_names_none(
     assert [delivery.source for delivery in stored(database)] == ["alertmanager", "generic"]
 
 
+@pytest.mark.parametrize("url", ["/alerts/webhook/generic", "/alerts/webhook"])
+def test_url_without_its_last_slash_is_served_without_a_redirect(
+    client: FlaskClient, database: Database, url: str
+) -> None:
+    response = client.post(url, json={"name": "x"})
+
+    assert response.status_code == 202
+    assert len(stored(database)) == 1
+
+
+@pytest.mark.parametrize("pipeline", ["local-monitor", "local-smart"])
+def test_pipeline_that_would_not_read_the_webhook_is_refused(
+    client: FlaskClient, database: Database, pipeline: str
+) -> None:
+    response = client.post(f"/alerts/webhook/generic/?pipeline={pipeline}", json={"name": "x"})
+
+    assert response.status_code == 404
+    assert "without an ingest node" in response.json["error"]
+    assert response.json["pipelines"] == ["ai-analyzed", "direct", "full", "health-checked"]
+    assert stored(database) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "size", "said"),
+    [
+        ("/alerts/webhook/hunter2/", 1, {"status": 404, "source": "none"}),
+        ("/alerts/webhook/generic/?pipeline=hunter2", 1, {"status": 404, "source": "generic"}),
+        ("/alerts/webhook/generic/", 6_000_000, {"status": 413, "source": "generic"}),
+    ],
+)
+def test_refused_webhook_is_logged_and_not_each_time(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture, url: str, size: int, said: dict[str, object]
+) -> None:
+    caplog.clear()
+
+    answers = {client.post(url, data=b" " * size + b"{}").status_code for _ in range(3)}
+
+    [line] = [vars(record) for record in caplog.records if record.name == "watchkeeper.receiver"]
+    assert answers == {said["status"]}
+    assert {name: line[name] for name in said} == said
+    assert "hunter2" not in str(line)
+
+
 def test_pipeline_can_be_chosen_in_the_url(client: FlaskClient, database: Database) -> None:
     client.post("/alerts/webhook/generic/?pipeline=direct", json={"name": "x"})
 

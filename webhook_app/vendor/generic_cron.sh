@@ -2,7 +2,7 @@
 # Run a command from cron and tell Watchkeeper when it fails, and when it works again:
 #
 #   WATCHKEEPER_URL=https://watchkeeper.example.net/alerts/webhook/generic/
-#   WATCHKEEPER_TOKEN=…
+#   WATCHKEEPER_TOKEN=…    (not needed on Watchkeeper's own machine while it has no secret)
 #   35 1 * * *  root  /usr/local/bin/generic_cron.sh nightly-backup rsync -a /srv bak-01:/srv
 #
 # The first word names the alert; together with the host it is its identity. The command's output and exit code
@@ -31,7 +31,7 @@ body=$(printf '{"name": "%s", "status": "%s", "severity": "critical", "descripti
     "$(quoted "$name")" "$status" "$code" "$(quoted "$output")" "$(quoted "$(uname -n)")")
 
 # The token comes by standard input, so that no other user sees it in the list of processes.
-printf 'header = "Authorization: Bearer %s"\n' "$WATCHKEEPER_TOKEN" |
+{ [ -z "${WATCHKEEPER_TOKEN:-}" ] || printf 'header = "Authorization: Bearer %s"\n' "$WATCHKEEPER_TOKEN"; } |
     curl --config - --silent --show-error --fail --output /dev/null --max-time 10 --retry 5 \
         --header "Content-Type: application/json" --data-binary "$body" "$WATCHKEEPER_URL" ||
     echo "$0: Watchkeeper was not told about $name" >&2
