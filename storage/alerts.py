@@ -203,7 +203,8 @@ def matching(*, source: str = "", name: str = "", trace_id: str = "") -> list[Co
     if name:
         conditions.append(Alert.name.icontains(name, autoescape=True))
     if trace_id:
-        conditions = [Alert.trace_id == trace_id, *map(tested_last, conditions)]
+        traced = select(AlertHistory.alert_id).where(AlertHistory.trace_id == trace_id)
+        conditions = [Alert.id.in_(traced), *map(tested_last, conditions)]
     return conditions
 
 

@@ -103,7 +103,8 @@ class Settings(BaseSettings):
     @property
     def web_url(self) -> str:
         """Where people reach the receiver, without a trailing slash; used in links."""
-        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
     def flow_run_url(self, flow_run_id: str | None) -> str:
         """The page of a flow run in the Prefect UI; empty where there is none."""

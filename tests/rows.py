@@ -5,9 +5,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from storage.alerts import add_history
 from storage.tables import Alert, Incident
 from storage.tables.base import utc_now
-from storage.vocabulary import AlertStatus, IncidentStatus, Severity
+from storage.vocabulary import AlertEvent, AlertStatus, IncidentStatus, Severity
 
 _numbers = count(1)
 
@@ -41,4 +42,6 @@ def add_alert(session: Session, **given: Any) -> Alert:
     alert = Alert(**(fields | given))
     session.add(alert)
     session.flush()
+    if given.get("trace_id"):
+        add_history(session, [{"alert_id": alert.id, "event": AlertEvent.CREATED, "trace_id": given["trace_id"]}])
     return alert

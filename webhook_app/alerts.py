@@ -98,6 +98,7 @@ def history_fields(rows: Iterable[AlertHistory]) -> list[dict[str, Any]]:
             "old_status": row.old_status,
             "new_status": row.new_status,
             "details": redact(row.details),
+            "trace_id": row.trace_id,
             "created_at": row.created_at,
         }
         for row in rows
@@ -114,7 +115,7 @@ def runs_fields(runs: Iterable[PipelineRun]) -> list[dict[str, Any]]:
 def _details(session: Session, alert: Alert) -> dict[str, Any]:
     history = trail.history_of_alert(session, alert.id, limit=HISTORY_SHOWN)
     # The alert names only the delivery that changed it last; its history names those before.
-    trace_ids = {alert.trace_id, *(str(row.details.get("trace_id", "")) for row in history)} - {""}
+    trace_ids = {alert.trace_id, *(row.trace_id for row in history)} - {""}
     incident = session.get(Incident, alert.incident_id) if alert.incident_id is not None else None
     texts = {
         "description": alert.description,

@@ -56,6 +56,8 @@ def receive(source: str = "") -> Response:
         return _answer_unknown(source, reason, pipelines=pipelines)
     try:
         body = request.get_data(cache=False)
+        if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+            raise BodyError("the body is compressed (Content-Encoding); send it as it is")  # noqa: TRY301
         payload = read_body(body, request.headers.get("Content-Type", ""))
     except RequestEntityTooLarge:
         return _answer_too_large()

@@ -89,7 +89,8 @@ class Alert(Base):
     ended_at: Mapped[datetime | None]
     received_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
     updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
-    trace_id: Mapped[str] = mapped_column(String(64), default="", index=True)
+    # That of the last delivery; the history has them all.
+    trace_id: Mapped[str] = mapped_column(String(64), default="")
     incident_id: Mapped[int | None] = mapped_column(ForeignKey("incidents.id"))
     # Set only to let a new alert and its new incident be written together; never read.
     incident: Mapped[Incident | None] = relationship(lazy="raise")
@@ -107,4 +108,5 @@ class AlertHistory(Base):
     old_status: Mapped[str] = mapped_column(String(24), default="")
     new_status: Mapped[str] = mapped_column(String(24), default="")
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    trace_id: Mapped[str] = mapped_column(String(64), default="", index=True)
     created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)

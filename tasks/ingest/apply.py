@@ -293,7 +293,8 @@ class Ingestion:
             "event": event,
             "old_status": before.status.value if before else "",
             "new_status": alert.status.value,
-            "details": {"trace_id": arrival.trace_id, **details},
+            "details": details,
+            "trace_id": arrival.trace_id,
             "created_at": arrival.received_at,
         }
         self._history.append((alert, row))

@@ -44,7 +44,9 @@ def read_json(body: bytes) -> Any:
     except RecursionError:
         raise BodyError(f"the JSON is nested deeper than {MAX_DEPTH} levels") from None
     except ValueError as error:
-        position = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        position = (
+            f" at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        )
         raise BodyError(f"the body is not JSON{position}") from None
     # Fewer brackets than levels allowed cannot be too deep; only the others are walked.
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth_exceeds(value, MAX_DEPTH):

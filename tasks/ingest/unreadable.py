@@ -34,6 +34,7 @@ def unreadable_payload(source: str, *, delivery_id: str, reason: str) -> ParsedP
         ),
         labels={"source": source or UNNAMED},
         annotations={"delivery_id": delivery_id, "reason": reason},
+        group_key=fingerprint_of(source),
     )
     return ParsedPayload(source=SOURCE, alerts=[alert])
 
@@ -48,6 +49,7 @@ def readable_payload(alerts: Iterable[Alert]) -> ParsedPayload:
             started_at=None,
             labels=alert.labels,
             annotations=alert.annotations,
+            group_key=alert.fingerprint,
         )
         for alert in alerts
     ]

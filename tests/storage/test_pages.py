@@ -112,5 +112,5 @@ def test_trace_id_is_looked_up_first_whatever_else_is_asked(lite: Database) -> N
 
     steps = plan(lite, read)
 
-    assert len([step for step in steps if "INDEX ix_alerts_trace_id (trace_id=?)" in step]) == 2
+    assert len([step for step in steps if "INDEX ix_alert_history_trace_id (trace_id=?)" in step]) == 2
     assert [step for step in steps if step.startswith("SCAN") or "(status=?" in step] == []

@@ -214,8 +214,7 @@ def test_no_secret_of_an_alert_is_shown(client: FlaskClient, database: Database)
             raw_payload={"deep": [texts]},
             description=f"Authorization: Bearer {secret}",
         )
-        details = {"trace_id": "trace-1", **texts}
-        add_history(session, [{"alert_id": alert.id, "event": AlertEvent.CREATED, "details": details}])
+        add_history(session, [{"alert_id": alert.id, "event": AlertEvent.CREATED, "details": texts}])
 
     listed, shown = client.get("/alerts/"), client.get(f"/alerts/{alert.id}/")
 
@@ -263,9 +262,7 @@ def test_detail_names_the_incident_and_what_brought_the_alert(client: FlaskClien
     with database.write() as session:
         incident = add_incident(session, title="Disk full on db-1")
         alert = add_alert(session, incident_id=incident.id, trace_id="trace-2")
-        add_history(
-            session, [{"alert_id": alert.id, "event": AlertEvent.CREATED, "details": {"trace_id": "trace-1"}}]
-        )
+        add_history(session, [{"alert_id": alert.id, "event": AlertEvent.CREATED, "trace_id": "trace-1"}])
         deliveries = add_deliveries(session, "trace-1", "trace-2", "trace-3")
         own = runs.create_run(session, definition_name="full", definition_version=1, trace_id="trace-2")
         joint = runs.create_run(session, definition_name="full", definition_version=1, deliveries=deliveries[:2])

@@ -72,6 +72,13 @@ def test_whole_body_behind_its_truncated_one_is_no_duplicate(client: FlaskClient
     assert answer.json["status"] == "accepted"
 
 
+def test_compressed_body_is_refused_by_name(client: FlaskClient) -> None:
+    answer = client.post("/alerts/webhook/", data=b"\x1f\x8b\x08", headers={"Content-Encoding": "gzip"})
+
+    assert answer.status_code == 400
+    assert "Content-Encoding" in answer.json["error"]
+
+
 def test_empty_body_is_not_kept(client: FlaskClient, database: Database) -> None:
     client.post("/alerts/webhook/", data=b" \n")
 

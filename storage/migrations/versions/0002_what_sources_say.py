@@ -19,6 +19,7 @@ FOR_PAGES = [
     ("alerts", ["incident_id", "received_at"]),
     ("incidents", ["status", "severity", "created_at"]),
     ("alert_history", ["alert_id", "id"]),
+    ("alert_history", ["trace_id"]),
 ]
 REPLACED = [
     ("alerts", ["status"]),
@@ -27,6 +28,7 @@ REPLACED = [
     ("incidents", ["status"]),
     ("incidents", ["severity"]),
     ("alert_history", ["alert_id"]),
+    ("alerts", ["trace_id"]),
 ]
 UNREAD = [("alerts", ["started_at"])]
 
@@ -36,6 +38,7 @@ def upgrade() -> None:
     op.add_column("alerts", sa.Column("vendor_id", sa.String(length=256), nullable=False, server_default=""))
     op.add_column("alerts", sa.Column("occurred_at", UtcDateTime(), nullable=True))
     op.add_column("alerts", sa.Column("last_received_at", UtcDateTime(), nullable=True))
+    op.add_column("alert_history", sa.Column("trace_id", sa.String(length=64), nullable=False, server_default=""))
     op.create_index(
         "ix_alerts_vendor_id",
         "alerts",
@@ -58,6 +61,7 @@ def downgrade() -> None:
         op.create_index(_name(table, columns), table, columns)
     _index_waiting(WAITING)
     op.drop_index("ix_alerts_vendor_id", table_name="alerts")
+    op.drop_column("alert_history", "trace_id")
     op.drop_column("alerts", "last_received_at")
     op.drop_column("alerts", "occurred_at")
     op.drop_column("alerts", "vendor_id")

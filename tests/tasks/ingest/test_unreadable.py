@@ -27,13 +27,15 @@ def channel(database: Database, http_sink: HttpSink) -> None:
         channels.add_channel(session, name="sink", driver="generic", config={"endpoint": http_sink.url})
 
 
-def deliver(database: Database, payload: Any, *, status: DeliveryStatus = DeliveryStatus.WAITING) -> str:
+def deliver(
+    database: Database, payload: Any, *, status: DeliveryStatus = DeliveryStatus.WAITING, source: str = "generic"
+) -> str:
     """Put a body into the inbox, as the receiver does."""
     body = json.dumps(payload).encode()
     new = NewDelivery(
         delivery_id=str(uuid4()),
         trace_id="trace-1",
-        source="generic",
+        source=source,
         pipeline="direct",
         environment="test",
         body=body,
@@ -71,6 +73,18 @@ def test_unreadable_delivery_is_an_alert_that_people_are_told_of(database: Datab
     assert delivery_id in alert.description
     assert len(http_sink.requests) == 1
     assert "could not be read" in http_sink.requests[0].body.decode()
+
+
+def test_each_source_in_quarantine_is_told_of(database: Database, http_sink: HttpSink) -> None:
+    deliver(database, UNREADABLE)
+    run(database)
+    deliver(database, UNREADABLE, source="grafana")
+
+    run(database)
+
+    assert len(http_sink.requests) == 2
+    with database.read() as session:
+        assert len(session.scalars(select(Incident)).all()) == 2
 
 
 def test_delivery_quarantined_at_the_door_is_looked_at_once(database: Database, http_sink: HttpSink) -> None:
