@@ -8,12 +8,17 @@ from pathlib import Path
 
 from deployments.stack import Choice, Stack, StackError, plan
 from deployments.supervisor import Supervisor
-from storage.settings import Settings
+from storage.settings import Settings, SettingsError
+from tasks.ingest.sources import SOURCES
 from webhook_app import exposure, keyring
 
 
 def run(settings: Settings, choice: Choice, say: Callable[[str], None]) -> None:
     """Start the parts and keep them up. Raises SettingsError, StackError, PartFailed."""
+    if unknown := sorted(settings.source_timezones.keys() - SOURCES.keys()):
+        raise SettingsError(
+            f"WATCHKEEPER_SOURCE_TIMEZONES: unknown source {unknown[0]!r}; one of {', '.join(SOURCES)}"
+        )
     access_notes = _check_access(settings) if choice.web else []
     settings.home.mkdir(parents=True, exist_ok=True)
     with _only_one(settings.home):

@@ -109,3 +109,10 @@ def test_up_says_that_only_this_machine_may_post(tmp_path: Path) -> None:
     assert accepted["status"] == "accepted"
     assert "only this machine may post" in said
     assert "only this machine may post" in logged
+
+
+def test_up_refuses_the_zone_of_a_source_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHKEEPER_SOURCE_TIMEZONES", '{"zabix": "Europe/Berlin"}')
+
+    with pytest.raises(SettingsError, match=r"unknown source 'zabix'; one of grafana"):
+        run(settings.load(), Choice(), pytest.fail)
