@@ -175,6 +175,10 @@ class Relay:
             try:
                 version = find_definition(session, pipeline).version
             except (UnknownPipelineError, DefinitionError) as error:
+                log.warning(
+                    "deliveries quarantined",
+                    extra={"pipeline": pipeline, "count": len(deliveries), "error": str(error)},
+                )
                 for delivery in deliveries:
                     inbox.quarantine(session, delivery.id, str(error))
                 return None
