@@ -23,6 +23,18 @@ NASTY: list[Any] = [
     {"id": {}},
     [None, 1, "x"],
 ]
+# And those that are not worth a try at every place of every sample.
+ODD: list[Any] = [
+    *NASTY,
+    0,
+    1.5,
+    10**300,
+    float("nan"),
+    "Infinity",
+    "[" * 900,
+    {"a": {"b": []}},
+    {"a": ["\udc00"]},
+]
 
 
 def mutations(value: Any) -> Iterator[Any]:

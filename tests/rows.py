@@ -2,13 +2,19 @@
 
 from itertools import count
 from typing import Any
+from uuid import uuid4
 
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from storage import inbox
 from storage.alerts import add_history
-from storage.tables import Alert, Incident
+from storage.inbox import NewDelivery
+from storage.tables import Alert, Delivery, Incident
 from storage.tables.base import utc_now
 from storage.vocabulary import AlertEvent, AlertStatus, IncidentStatus, Severity
+
+BODY = b'{"name": "x"}'
 
 _numbers = count(1)
 
@@ -45,3 +51,22 @@ def add_alert(session: Session, **given: Any) -> Alert:
     if given.get("trace_id"):
         add_history(session, [{"alert_id": alert.id, "event": AlertEvent.CREATED, "trace_id": given["trace_id"]}])
     return alert
+
+
+def add_delivery(session: Session, *, body: bytes = BODY, **given: Any) -> str:
+    """A delivery that was accepted and then got these columns. Returns its id.
+
+    An empty body is one that is no longer kept: its size stays.
+    """
+    new = NewDelivery(
+        delivery_id=str(uuid4()),
+        trace_id="trace-1",
+        source="generic",
+        pipeline="direct",
+        environment="test",
+        body=body or BODY,
+        sha256="0" * 64,
+    )
+    inbox.accept(session, [new])
+    session.execute(update(Delivery).where(Delivery.delivery_id == new.delivery_id).values(body=body, **given))
+    return new.delivery_id

@@ -6,20 +6,20 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
-from uuid import uuid4
 
 import pytest
 from commands import Said, watchkeeper
-from sqlalchemy import select, update
+from rows import add_delivery
+from sqlalchemy import select
 
 from storage import inbox, runs
 from storage.database import Database
-from storage.inbox import NewDelivery
 from storage.tables import Delivery
 from storage.tables.base import utc_now
 from storage.vocabulary import DeliveryStatus
 
 BODY = b'\xef\xbb\xbf{"name": "x"}\r\n\x00'
+HEADERS = {"Content-Type": "application/json", "User-Agent": "curl\x1b[2J[red]", "X-Api-Key": "hunter2"}
 UNREADABLE = "no source recognises this payload (top level: number)"
 
 
@@ -33,22 +33,8 @@ def keep(database: Database) -> Callable[..., str]:
     """Makes a delivery with these columns. Returns its id."""
 
     def keep_one(**fields: object) -> str:
-        new = NewDelivery(
-            delivery_id=str(uuid4()),
-            trace_id="trace-1",
-            source="generic",
-            pipeline="direct",
-            environment="test",
-            body=BODY,
-            sha256="0" * 64,
-            headers={"Content-Type": "application/json", "User-Agent": "curl\x1b[2J[red]", "X-Api-Key": "hunter2"},
-        )
         with database.write() as session:
-            inbox.accept(session, [new])
-            if fields:
-                of_it = Delivery.delivery_id == new.delivery_id
-                session.execute(update(Delivery).where(of_it).values(**fields))
-        return new.delivery_id
+            return add_delivery(session, **{"body": BODY, "headers": HEADERS, **fields})
 
     return keep_one
 

@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-from uuid import uuid4
 
 import pytest
+from rows import add_delivery
 from sinks import HttpSink
 from sqlalchemy import select
 
@@ -12,7 +12,6 @@ from flows.direct import run_directly
 from flows.execution import Outcome
 from storage import channels, inbox, runs
 from storage.database import Database
-from storage.inbox import NewDelivery
 from storage.tables import Alert, Delivery, Incident
 from storage.vocabulary import DeliveryStatus, IncidentStatus
 
@@ -30,18 +29,8 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def accept(database: Database, payload: object, *, source: str = "generic") -> str:
-    new = NewDelivery(
-        delivery_id=str(uuid4()),
-        trace_id="trace",
-        source=source,
-        pipeline="direct",
-        environment="test",
-        body=json.dumps(payload).encode(),
-        sha256="0" * 64,
-    )
     with database.write() as session:
-        inbox.accept(session, [new])
-    return new.delivery_id
+        return add_delivery(session, body=json.dumps(payload).encode(), source=source)
 
 
 def run_what_waits(database: Database) -> Outcome:

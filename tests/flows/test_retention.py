@@ -6,7 +6,8 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import func, select, update
+from rows import add_delivery
+from sqlalchemy import func, select
 
 from flows import retention
 from flows.catalog import flow_of
@@ -17,7 +18,6 @@ from flows.retention import prune
 from flows.slots import Slots
 from storage import inbox, settings
 from storage.database import Database
-from storage.inbox import NewDelivery
 from storage.settings import Settings
 from storage.tables import Delivery
 from storage.tables.base import utc_now
@@ -26,27 +26,11 @@ from storage.vocabulary import DeliveryStatus
 
 def keep_finished(database: Database, *, days_ago: float, count: int = 1) -> None:
     """Deliveries that were dealt with so many days ago."""
-    new = [
-        NewDelivery(
-            delivery_id=str(uuid4()),
-            trace_id="trace",
-            source="generic",
-            pipeline="direct",
-            environment="test",
-            body=b"{}",
-            sha256="0" * 64,
-            sender_delivery_id=str(uuid4()),
-        )
-        for _ in range(count)
-    ]
     then = utc_now() - timedelta(days=days_ago)
+    done = {"status": DeliveryStatus.DONE, "received_at": then, "finished_at": then}
     with database.write() as session:
-        inbox.accept(session, new)
-        session.execute(
-            update(Delivery)
-            .where(Delivery.delivery_id.in_([delivery.delivery_id for delivery in new]))
-            .values(status=DeliveryStatus.DONE, received_at=then, finished_at=then)
-        )
+        for _ in range(count):
+            add_delivery(session, sender_delivery_id=str(uuid4()), **done)
 
 
 def left(database: Database) -> tuple[int, int]:

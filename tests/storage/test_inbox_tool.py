@@ -2,14 +2,14 @@
 
 import threading
 from datetime import timedelta
-from uuid import uuid4
 
 import pytest
-from sqlalchemy import select, update
+from rows import add_delivery
+from sqlalchemy import select
 
 from storage import inbox, runs
 from storage.database import Database
-from storage.inbox import DeliveryNotFoundError, DeliveryStateError, NewDelivery
+from storage.inbox import DeliveryNotFoundError, DeliveryStateError
 from storage.tables import Delivery
 from storage.tables.base import utc_now
 from storage.vocabulary import DeliveryStatus, RunStatus
@@ -19,21 +19,8 @@ WAITING, CLAIMED, DONE, QUARANTINED, DISCARDED = DeliveryStatus
 
 def keep(database: Database, **fields: object) -> str:
     """A delivery with these columns. Returns its id."""
-    delivery_id = str(uuid4())
-    new = NewDelivery(
-        delivery_id=delivery_id,
-        trace_id="trace",
-        source="generic",
-        pipeline="direct",
-        environment="test",
-        body=b'{"name": "x"}',
-        sha256="0" * 64,
-    )
     with database.write() as session:
-        inbox.accept(session, [new])
-        if fields:
-            session.execute(update(Delivery).where(Delivery.delivery_id == delivery_id).values(**fields))
-    return delivery_id
+        return add_delivery(session, **fields)
 
 
 def keep_in(database: Database, status: DeliveryStatus, **fields: object) -> str:

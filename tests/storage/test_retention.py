@@ -4,7 +4,8 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select, update
+from rows import BODY, add_delivery
+from sqlalchemy import select
 from sqlalchemy.orm import undefer
 
 from storage import inbox, retention
@@ -15,7 +16,6 @@ from storage.tables import Delivery
 from storage.tables.base import utc_now
 from storage.vocabulary import DeliveryStatus
 
-BODY = b'{"name": "x"}'
 NOW = utc_now()
 BEFORE = NOW - timedelta(days=30)
 OLD = BEFORE - timedelta(seconds=1)
@@ -24,25 +24,14 @@ OLD = BEFORE - timedelta(seconds=1)
 def keep(
     database: Database, status: DeliveryStatus, *, finished_at: datetime | None, received_at: datetime = OLD
 ) -> str:
-    delivery_id = str(uuid4())
-    new = NewDelivery(
-        delivery_id=delivery_id,
-        trace_id="trace",
-        source="generic",
-        pipeline="direct",
-        environment="test",
-        body=BODY,
-        sha256="0" * 64,
-        sender_delivery_id=f"sender-{delivery_id}",
-    )
     with database.write() as session:
-        inbox.accept(session, [new])
-        session.execute(
-            update(Delivery)
-            .where(Delivery.delivery_id == delivery_id)
-            .values(status=status, finished_at=finished_at, received_at=received_at)
+        return add_delivery(
+            session,
+            status=status,
+            finished_at=finished_at,
+            received_at=received_at,
+            sender_delivery_id="sender-" + Delivery.delivery_id,
         )
-    return delivery_id
 
 
 def prune(database: Database, part: Perishable, *, limit: int = 100) -> int:

@@ -8,12 +8,10 @@ from uuid import uuid4
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import update
+from rows import add_delivery
 
 from storage import inbox, runs, settings
 from storage.database import Database
-from storage.inbox import NewDelivery
-from storage.tables import Delivery
 from storage.tables.base import utc_now
 from storage.vocabulary import DeliveryStatus
 from storage.wakeup import bell_of
@@ -21,6 +19,7 @@ from tasks.ingest.sources import SOURCES
 from webhook_app.app import create_app
 
 BODY = b'\xef\xbb\xbf{"name": "x"}\r\n\x00'
+HEADERS = {"User-Agent": "curl/8", "X-Api-Key": "hunter2"}
 UNREADABLE = "no source recognises this payload (top level: number)"
 Keep = Callable[..., str]
 
@@ -30,23 +29,9 @@ def keep(database: Database) -> Keep:
     """Makes a delivery with these columns. Returns its id."""
 
     def keep_one(**fields: object) -> str:
-        new = NewDelivery(
-            delivery_id=str(uuid4()),
-            trace_id="trace-1",
-            source="generic",
-            pipeline="direct",
-            environment="test",
-            body=BODY,
-            sha256="0" * 64,
-            headers={"User-Agent": "curl/8", "X-Api-Key": "hunter2"},
-            sender_delivery_id=str(uuid4()),
-        )
+        usual = {"body": BODY, "headers": HEADERS, "sender_delivery_id": str(uuid4())}
         with database.write() as session:
-            inbox.accept(session, [new])
-            if fields:
-                of_it = Delivery.delivery_id == new.delivery_id
-                session.execute(update(Delivery).where(of_it).values(**fields))
-        return new.delivery_id
+            return add_delivery(session, **(usual | fields))
 
     return keep_one
 

@@ -3,9 +3,9 @@
 import asyncio
 import json
 from typing import Any
-from uuid import uuid4
 
 import pytest
+from rows import add_delivery
 from sinks import HttpSink
 from sqlalchemy import select, update
 
@@ -13,7 +13,6 @@ from flows.direct import run_directly
 from flows.execution import Outcome
 from storage import channels, inbox, runs
 from storage.database import Database
-from storage.inbox import NewDelivery
 from storage.tables import Alert, Delivery, Incident
 from storage.vocabulary import AlertStatus, DeliveryStatus, IncidentStatus, RunStatus
 
@@ -27,24 +26,10 @@ def channel(database: Database, http_sink: HttpSink) -> None:
         channels.add_channel(session, name="sink", driver="generic", config={"endpoint": http_sink.url})
 
 
-def deliver(
-    database: Database, payload: Any, *, status: DeliveryStatus = DeliveryStatus.WAITING, source: str = "generic"
-) -> str:
+def deliver(database: Database, payload: Any, **fields: object) -> str:
     """Put a body into the inbox, as the receiver does."""
-    body = json.dumps(payload).encode()
-    new = NewDelivery(
-        delivery_id=str(uuid4()),
-        trace_id="trace-1",
-        source=source,
-        pipeline="direct",
-        environment="test",
-        body=body,
-        sha256="0" * 64,
-        status=status,
-    )
     with database.write() as session:
-        inbox.accept(session, [new])
-    return new.delivery_id
+        return add_delivery(session, body=json.dumps(payload).encode(), **fields)
 
 
 def run(database: Database) -> Outcome:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from databases import fresh_sqlite
+from mutations import ODD
 
 from storage import settings
 from storage.database import Database
@@ -34,29 +35,7 @@ ALERT = {
     "fingerprint": "9445622bdd552407",
 }
 NO_FINGERPRINT = {**ALERT, "fingerprint": ""}
-ODD: list[Any] = [
-    None,
-    True,
-    0,
-    -1,
-    10**300,
-    10**400,
-    1.5,
-    1e308,
-    float("inf"),
-    float("nan"),
-    "",
-    "NaN",
-    "\ud800",
-    "\x00",
-    "4",
-    [],
-    [[]],
-    [None, 5],
-    {},
-    {"a": {"b": []}},
-    {"": None},
-]
+ODD_VALUES: list[Any] = [*ODD, "4", [None, 5], {"": None}]
 
 
 def group(*alerts: Any, **fields: Any) -> dict[str, Any]:
@@ -417,8 +396,8 @@ def test_replaced_body_is_refused_saying_what_replaced_it() -> None:
 
 def mutations(body: dict[str, Any]) -> Iterator[Any]:
     """The body with each field, of the group and of its first alert, replaced by each odd value."""
-    yield from ODD
-    for value in ODD:
+    yield from ODD_VALUES
+    for value in ODD_VALUES:
         yield from ({**body, name: value} for name in body)
         yield {**body, "alerts": [value, ALERT]}
         yield from ({**body, "alerts": [{**ALERT, name: value}, ALERT]} for name in ALERT)
@@ -438,7 +417,7 @@ def test_no_body_brings_anything_but_alerts_faults_or_a_refusal() -> None:
         assert len(parsed.alerts) + len(parsed.faults) == len(entries)
         read += 1
 
-    assert read > len(ODD) * len(ALERT)
+    assert read > len(ODD_VALUES) * len(ALERT)
 
 
 def configuration() -> dict[str, Any]:

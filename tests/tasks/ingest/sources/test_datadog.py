@@ -4,19 +4,20 @@ import json
 import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ingesting import ingest_at, only_alert_of, the_alert
+from mutations import ODD
 from sqlalchemy import select
 
 from storage.database import Database
-from storage.records import ParsedAlert
 from storage.tables import Alert, AlertHistory, Incident
 from storage.vocabulary import AlertEvent, AlertStatus, Severity
-from tasks.ingest.apply import Arrival, apply
 from tasks.ingest.body import read_body
 from tasks.ingest.sources import LAST, SOURCES, datadog, parse, recognise
 from tasks.ingest.sources.base import UnreadablePayloadError
@@ -29,10 +30,10 @@ DATE = datetime(2026, 9, 19, 10, 5, tzinfo=UTC)
 UNSET = ["", None, "null", "Null", "$", "  "]
 STARTS = ["Triggered", "No Data", "Warn"]
 REMINDERS = ["Re-Triggered", "Re-No Data", "Re-Warn", "Renotify"]
-NASTY: list[Any] = [
-    *(None, True, -1, 10**400, 1e308, float("nan"), "", "NaN", "Infinity", "\ud800", "\x00", "$DATE", "[" * 900),
-    *([], [[]], [None, 1, "x"], {}, {"id": {}}, {"a": ["\udc00"]}),
-]
+NASTY: list[Any] = [*ODD, "$DATE"]
+
+only_alert = partial(only_alert_of, "datadog")
+ingest = partial(ingest_at, DATE + timedelta(days=1))
 
 
 def sample(name: str = "01_custom_full_triggered.json") -> Any:
@@ -50,30 +51,6 @@ def default_body(title: str = "[Triggered on {host:web-03}] Swap in use", **fiel
     body: dict[str, Any] = sample("11_default_body_triggered.json")
     link = "[[Monitor Status](https://app.datadoghq.eu/monitors/150020030)]"
     return body | {"title": title, "body": f"%%%\nSwap is used\n\n{link}\n%%%"} | fields
-
-
-def only_alert(payload: Any) -> ParsedAlert:
-    parsed = parse(payload)
-    assert (parsed.source, parsed.faults) == ("datadog", [])
-    [alert] = parsed.alerts
-    return alert
-
-
-def ingest(database: Database, *payloads: Any) -> None:
-    for payload in payloads:
-        arrival = Arrival(
-            payload=parse(payload),
-            trace_id="trace-1",
-            environment="test",
-            received_at=DATE + timedelta(days=1),
-        )
-        with database.write() as session:
-            apply(session, [arrival], reopen_window=timedelta(minutes=10))
-
-
-def the_alert(database: Database) -> Alert:
-    with database.read() as session:
-        return session.scalars(select(Alert)).one()
 
 
 @pytest.mark.parametrize("transition", STARTS)

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from databases import fresh_sqlite
 from flask.testing import FlaskClient
+from mutations import ODD
 
 from storage import settings
 from storage.database import Database
@@ -36,31 +37,7 @@ NO_DATA = {
     "ref_id": "A",
     "grafana_folder": "Infra",
 }
-ODD: list[Any] = [
-    None,
-    True,
-    0,
-    -1,
-    10**300,
-    10**400,
-    1.5,
-    float("inf"),
-    float("nan"),
-    "",
-    "NaN",
-    "\ud800",
-    "\x00",
-    "1",
-    "]",
-    "[",
-    [],
-    [[]],
-    [None, 5],
-    [{"metric": [], "value": {}, "tags": []}],
-    {},
-    {"a": {"b": []}},
-    {"host": []},
-]
+ODD_VALUES: list[Any] = [*ODD, "1", "]", "[", [None, 5], [{"metric": [], "value": {}, "tags": []}], {"host": []}]
 
 
 def sample(name: str) -> Any:
@@ -426,8 +403,8 @@ def test_oldest_legacy_body_has_neither_org_nor_dashboard() -> None:
 
 def mutations() -> Iterator[Any]:
     """Bodies of both kinds with each field replaced by each odd value."""
-    yield from ODD
-    for value in ODD:
+    yield from ODD_VALUES
+    for value in ODD_VALUES:
         yield from (unified(**{name: value}) for name in unified())
         yield from (unified(alerts=[entry(**{name: value}), entry()]) for name in entry())
         yield unified(alerts=[entry(labels=dict.fromkeys([*NO_DATA, "severity"], value))])
@@ -447,7 +424,7 @@ def test_no_body_brings_anything_but_alerts_faults_or_a_refusal() -> None:
         assert len(parsed.alerts) + len(parsed.faults) == len(body.get("alerts", [body]))
         read += 1
 
-    assert read > len(ODD) * len(entry())
+    assert read > len(ODD_VALUES) * len(entry())
 
 
 def contact_points() -> dict[str, dict[str, Any]]:

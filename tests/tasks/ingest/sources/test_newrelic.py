@@ -4,6 +4,7 @@ import json
 import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -11,13 +12,13 @@ from urllib.parse import urlencode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ingesting import ingest_at, only_alert_of, the_alert
+from mutations import ODD
 from sqlalchemy import select
 
 from storage.database import Database
-from storage.records import ParsedAlert
-from storage.tables import Alert, Incident
+from storage.tables import Incident
 from storage.vocabulary import AlertStatus, IncidentStatus, Lifecycle, Severity
-from tasks.ingest.apply import Arrival, apply
 from tasks.ingest.body import read_body
 from tasks.ingest.sources import LAST, SOURCES, newrelic, parse, recognise
 from tasks.ingest.sources.base import UnreadablePayloadError
@@ -28,10 +29,10 @@ TEMPLATE = ROOT / "webhook_app/vendor/newrelic_workflow.hbs"
 CREATED = datetime(2026, 9, 20, 10, 27, 0, 123_000, tzinfo=UTC)
 NOTIFIED = datetime(2026, 9, 20, 11, 0, tzinfo=UTC)
 OPENED = NOTIFIED - timedelta(seconds=407)
-NASTY: list[Any] = [
-    *(None, True, -1, 10**400, 1e308, float("nan"), "", "NaN", "Infinity", "\ud800", "\x00", "[" * 900, "[[1]]"),
-    *([], [[]], [None, 1, "x"], {}, {"id": {}}, {"a": ["\udc00"]}, [{"labels": [], "name": {}}]),
-]
+NASTY: list[Any] = [*ODD, "[[1]]", [{"labels": [], "name": {}}]]
+
+only_alert = partial(only_alert_of, "newrelic")
+ingest = partial(ingest_at, CREATED + timedelta(days=1))
 
 
 def sample(name: str) -> Any:
@@ -51,30 +52,6 @@ def incident(**fields: Any) -> dict[str, Any]:
 
 def milliseconds(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
-
-
-def only_alert(payload: Any) -> ParsedAlert:
-    parsed = parse(payload)
-    assert (parsed.source, parsed.faults) == ("newrelic", [])
-    [alert] = parsed.alerts
-    return alert
-
-
-def ingest(database: Database, *payloads: Any) -> None:
-    for payload in payloads:
-        arrival = Arrival(
-            payload=parse(payload),
-            trace_id="trace-1",
-            environment="test",
-            received_at=CREATED + timedelta(days=1),
-        )
-        with database.write() as session:
-            apply(session, [arrival], reopen_window=timedelta(minutes=10))
-
-
-def the_alert(database: Database) -> Alert:
-    with database.read() as session:
-        return session.scalars(select(Alert)).one()
 
 
 def incident_status(database: Database) -> IncidentStatus:
