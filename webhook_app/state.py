@@ -13,7 +13,8 @@ from storage.settings import Settings
 from storage.tables import PipelineDefinition
 from webhook_app.accept import Acceptor
 
-INGEST = "ingest"
+# Node types that do not look at a webhook (the seeds' names).
+BLIND = frozenset(["context", "intelligence", "notify", "transform"])
 PIPELINES_SECONDS = 5.0
 FIRST_LOOK_SECONDS = 1.0
 
@@ -48,15 +49,16 @@ class AppState:
         try:
             with self.database.read() as session:
                 names = definitions.active_names(session)
-                self._pipelines = [name for name in names if _has_ingest(definitions.find_active(session, name))]
+                self._pipelines = [name for name in names if not _is_blind(definitions.find_active(session, name))]
         except SQLAlchemyError:
             return
 
 
-def _has_ingest(definition: PipelineDefinition | None) -> bool:
-    # Without it the run never looks at the delivery: what it says would be lost, after a 202.
-    nodes = definition.config.get("nodes", []) if definition else []
-    return any(node.get("type") == INGEST for node in nodes)
+def _is_blind(definition: PipelineDefinition | None) -> bool:
+    # No node of it looks at the delivery: what that says would be lost, after a 202. A faulty definition is
+    # another matter: its deliveries are kept in quarantine, until somebody has mended it.
+    nodes = definition.config.get("nodes") if definition else None
+    return isinstance(nodes, list) and all(isinstance(n, dict) and n.get("type") in BLIND for n in nodes)
 
 
 def state() -> AppState:

@@ -125,9 +125,9 @@ def test_a_crash_in_one_flow_never_ends_the_worker(stack: LiveStack) -> None:
 
 def test_a_faulty_definition_sets_its_deliveries_aside_and_stops_nothing_else(stack: LiveStack) -> None:
     with stack.database.write() as session:
-        row = definitions.find_active(session, "local-smart")
+        row = definitions.find_active(session, "ai-analyzed")
         row.config = {"nodes": [{"id": "first", "type": "no such type"}]}
-    accepted = stack.post(alert("to-a-faulty-definition"), pipeline="local-smart")
+    accepted = stack.post(alert("to-a-faulty-definition"), pipeline="ai-analyzed")
 
     wait_until(
         lambda: stack.web.get(accepted["status_url"]).json()["status"] == "quarantined", 20, what="the quarantine"

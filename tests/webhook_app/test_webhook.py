@@ -4,13 +4,14 @@ import hashlib
 import json
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import undefer
 
-from storage import settings
+from storage import definitions, settings
 from storage.database import Database
 from storage.tables import Delivery
 from storage.vocabulary import DeliveryStatus
@@ -58,6 +59,17 @@ def test_url_without_its_last_slash_is_served_without_a_redirect(
     client: FlaskClient, database: Database, url: str
 ) -> None:
     response = client.post(url, json={"name": "x"})
+
+    assert response.status_code == 202
+    assert len(stored(database)) == 1
+
+
+@pytest.mark.parametrize("config", [{}, {"nodes": 5}, {"nodes": [5]}, {"nodes": [{"type": "no such type"}]}])
+def test_webhook_to_a_faulty_definition_is_kept(client: FlaskClient, database: Database, config: Any) -> None:
+    with database.write() as session:
+        definitions.save(session, name="full", config=config)
+
+    response = client.post("/alerts/webhook/generic/", json={"name": "x"})
 
     assert response.status_code == 202
     assert len(stored(database)) == 1
