@@ -137,14 +137,13 @@ class Ingestion:
             for alert in arrival.payload.alerts
             if not alert.is_partial
         }
+        identities: set[str] = set()
         for source, (fingerprints, vendor_ids) in _wanted(arrivals).items():
             keys |= alert_rows.joined_groups(
                 self._session, source, fingerprints=fingerprints, vendor_ids=vendor_ids
             )
-        # One alert may come in two groups at once (two routes of an Alertmanager): it is locked by itself too.
-        identities = {
-            f"{arrival.payload.source}/{p.fingerprint}" for arrival in arrivals for p in arrival.payload.alerts
-        }
+            # One alert may come in two groups at once (two routes of an Alertmanager): it is locked by itself too.
+            identities |= {f"{source}/{fingerprint}" for fingerprint in fingerprints}
         incident_rows.lock_groups(self._session, keys | identities)
         return incident_rows.last_of_groups(self._session, keys)
 

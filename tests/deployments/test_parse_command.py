@@ -207,3 +207,11 @@ def test_person_at_a_terminal_is_told_that_the_body_is_waited_for() -> None:
 
     assert b"Ctrl-D" in stderr
     assert b"Disk full" in stdout
+
+
+def test_zone_of_the_source_is_that_of_the_settings(payloads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHKEEPER_SOURCE_TIMEZONES", '{"zabbix": "Europe/Berlin"}')
+
+    said = watchkeeper("parse", str(payloads / "zabbix/01_problem_high.json"))
+
+    assert json.loads(said.stdout)["alerts"][0]["started_at"] == "2026-09-17T21:58:41Z"
