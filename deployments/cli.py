@@ -26,7 +26,9 @@ app.command(parse)
 @app.command
 def up(
     *,
-    host: Annotated[str | None, Parameter(help="Address to listen on (127.0.0.1); one that others reach needs a webhook secret.")] = None,
+    host: Annotated[
+        str | None, Parameter(help="Address to listen on (127.0.0.1); a public one needs a webhook secret.")
+    ] = None,
     port: Annotated[int | None, Parameter(help="Port of the receiver (8420).")] = None,
     server: Annotated[bool, Parameter(help="Start a Prefect server, unless PREFECT_API_URL names one.")] = True,
     web: Annotated[bool, Parameter(help="Start the receiver.")] = True,
