@@ -15,8 +15,15 @@ help: ## List the targets.
 demo: $(STAMP) ## Send one real webhook through the whole pipeline and show its trace.
 	@$(BIN)/watchkeeper demo
 
+# Many tests wait for real processes, so more of them run at a time than there are cores; a file's stay together.
+# Those that kill parts of a whole stack have the machine for themselves.
 test: $(STAMP) ## Run all tests. ARGS="-k name" picks some.
+ifeq ($(strip $(ARGS)),)
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --ignore tests/faults
+	@$(BIN)/python -m pytest tests/faults
+else
 	@$(BIN)/python -m pytest $(ARGS)
+endif
 
 lint: $(STAMP) ## Check style, types and the rooms' contracts.
 	@$(BIN)/ruff format --check .
@@ -33,7 +40,7 @@ bench: $(STAMP) ## Measure, and write the tables to bench-results/. ARGS="accept
 
 lock: $(STAMP) ## Write requirements.lock anew from pyproject.toml, naming no index.
 	@$(BIN)/uv pip compile --quiet --universal --no-emit-index-url --no-emit-find-links --python-version 3.11 \
-		--upgrade --extra dev pyproject.toml --output-file requirements.lock
+		--upgrade --extra ai --extra dev pyproject.toml --output-file requirements.lock
 
 clean: ## Remove the virtual environment and what tools left behind.
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

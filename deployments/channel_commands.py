@@ -15,7 +15,7 @@ from storage.redaction import redact
 from storage.settings import load
 from tasks.errors import PermanentError
 
-channels = App(name="channels", help="Where notifications go.")
+channels = App(name="channels")
 
 
 @channels.command
@@ -32,7 +32,7 @@ def add(
     """
     from tasks.notify.channels import build  # noqa: PLC0415  (keeps --help fast)
 
-    wanted = _read_config(config)
+    wanted = read_config(config)
     build(ChannelConfig(id=0, name=name, driver=driver, config=wanted))
     with installed_database(load()) as database, database.write() as session:
         channel_rows.add_channel(session, name=name, driver=driver, config=wanted, description=description)
@@ -63,14 +63,8 @@ def disable(name: str) -> None:
     _set_active(name, is_active=False)
 
 
-def _set_active(name: str, *, is_active: bool) -> None:
-    with installed_database(load()) as database, database.write() as session:
-        if not channel_rows.set_active(session, name, is_active=is_active):
-            raise PermanentError(f"there is no channel {name!r}")
-    Console().print(f"channel {name} is {'active' if is_active else 'not active'}", markup=False)
-
-
-def _read_config(text: str) -> dict[str, Any]:
+def read_config(text: str) -> dict[str, Any]:
+    """A --config as it was typed, or from standard input for -. Raises PermanentError where it is no object."""
     try:
         value = json.loads(sys.stdin.read() if text == "-" else text)
     except ValueError as error:
@@ -78,3 +72,10 @@ def _read_config(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise PermanentError("--config must be a JSON object")
     return value
+
+
+def _set_active(name: str, *, is_active: bool) -> None:
+    with installed_database(load()) as database, database.write() as session:
+        if not channel_rows.set_active(session, name, is_active=is_active):
+            raise PermanentError(f"there is no channel {name!r}")
+    Console().print(f"channel {name} is {'active' if is_active else 'not active'}", markup=False)

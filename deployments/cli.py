@@ -1,26 +1,106 @@
 """The `watchkeeper` command."""
 
 import sys
-from importlib.metadata import version
+import traceback
 from typing import Annotated
 
-from cyclopts import App, Parameter
-from rich.console import Console
+from cyclopts import App, CycloptsError, Parameter
 
-from deployments.channel_commands import channels
-from deployments.delivery_commands import deliveries
-from deployments.parse_command import parse
-from storage.settings import load
+from deployments.errors import WRONG_USE
+
+
+def _version() -> str:
+    from importlib.metadata import version  # noqa: PLC0415  (needed by --version alone)
+
+    return version("watchkeeper")
+
 
 app = App(
     name="watchkeeper",
     help="Watch servers and work alerts: webhooks in, health checks and analysis on the way, notifications out.",
-    version=version("watchkeeper"),
+    version=_version,
     version_flags=["--version"],
 )
-app.command(channels)
-app.command(deliveries)
-app.command(parse)
+# By path, so that a command imports only what it needs, and --help nothing. For that their help texts stand here.
+app.command(
+    "deployments.check_commands:check_health",
+    name="check-health",
+    usage="Usage: watchkeeper check-health [CHECKER...] [OPTIONS]",
+    help="""Check this host's health, and say it in a table or as JSON.
+
+    Without names the default checkers run, and those that WATCHKEEPER_CHECKERS configures.
+
+    Exits with 0 whatever was found, unless a --fail flag stands there. Then, as monitoring plugins do: 0 ok,
+    1 warning (with --fail-on-warning), 2 critical, 3 unknown or wrong use. What is skipped does not count.
+    """,
+)
+app.command(
+    "deployments.run_check_command:run_check",
+    name="run-check",
+    help="""Run one checker, with flags for its config: `watchkeeper run-check cpu --help` lists them.
+
+    Flags win over --config, and that over WATCHKEEPER_CHECKERS. The exit codes are those of check-health.
+    """,
+)
+app.command(
+    "deployments.run_pipeline_command:run_pipeline",
+    name="run-pipeline",
+    help="""Run a pipeline here and now, as cron would. So far: local-monitor, which --checks-only names.
+
+    Checks this host, raises alerts of what is found, and tells people. Needs no running server: the embedded
+    database is started for it where it does not run. Exits with 1 when the run failed, whatever was found.
+    """,
+)
+app.command(
+    "deployments.recommendation_command:get_recommendations",
+    name="get-recommendations",
+    help="""Say what is probably wrong on this host, or with --incident-id about an incident, and what to do next.
+
+    About this host the local rules answer from what is measured now, unless --provider names another: its
+    readings, with the names of processes and disks, are then sent there. The local rules need no database and no
+    server, and nothing is stored. About an incident the active provider answers, and with --provider that one.
+
+    For all but the local rules about this host the database is started where it does not run. What was said is
+    stored, and an AI provider's tokens count towards the day's; where it fails, the local rules answer, and
+    standard error says why. AI providers need the extra watchkeeper[ai].
+    """,
+)
+app.command(
+    "deployments.provider_commands:providers",
+    name="providers",
+    help="""Saved AI providers, of which at most one is active. They need the extra watchkeeper[ai].
+
+    Where none is active, the local rules answer.
+    """,
+)
+app.command(
+    "deployments.eval_command:evaluate",
+    name="eval",
+    help="""Score a provider by recorded incidents whose answers are known; without --provider the local rules.
+
+    Of each answer it says whether its first recommendation has the right type, whether it names the cause,
+    whether it invents hosts, addresses, paths, pids or units, and whether it holds the format.
+
+    An AI provider is asked for real, a few cases at a time and each once: that costs tokens, which are counted,
+    but not towards the daily budget. Nothing is stored. The local rules need no database and no server.
+    """,
+)
+app.command("deployments.channel_commands:channels", name="channels", help="Where notifications go.")
+app.command(
+    "deployments.delivery_commands:deliveries",
+    name="deliveries",
+    help="Accepted webhooks: list them, look at one, replay, discard.",
+)
+app.command(
+    "deployments.parse_command:parse",
+    name="parse",
+    help="""Print what a webhook's body would become, as JSON: source, alerts and errors. Nothing is stored.
+
+    Exits with 0 if it could be parsed, else with 1 and the reason.
+    """,
+)
+FAIL_FLAGS = {"--fail-on-warning", "--fail-on-critical"}
+UNKNOWN = 3
 
 
 @app.command
@@ -42,6 +122,7 @@ def up(
     """
     from deployments.stack import Choice  # noqa: PLC0415  (keeps the other commands and --help fast)
     from deployments.up import run  # noqa: PLC0415
+    from storage.settings import load  # noqa: PLC0415
 
     given = {"host": host, "port": port, "monitor": monitor}
     settings = load().model_copy(update={key: value for key, value in given.items() if value is not None})
@@ -64,21 +145,36 @@ def demo(
 
 def say(line: str) -> None:
     """A line of progress, on standard error."""
+    from rich.console import Console  # noqa: PLC0415  (checks that go well need none of it)
+
     Console(stderr=True, highlight=False, soft_wrap=True).print(line, markup=False)
 
 
 def main() -> None:
     """Run a command; what was foreseen to go wrong is said in one line."""
     try:
-        app()
+        app(exit_on_error=False)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except CycloptsError:  # it has said why
+        sys.exit(_failure(WRONG_USE))
     except Exception as error:
-        from deployments.errors import explain  # noqa: PLC0415  (needed by no command that goes well)
+        from deployments.errors import explain  # noqa: PLC0415
 
         if (said := explain(error)) is None:
-            raise
+            if _failure(1) == 1:
+                raise
+            traceback.print_exc()
+            sys.exit(UNKNOWN)
         message, code = said
         say(f"watchkeeper: {message}")
-        sys.exit(code)
+        sys.exit(_failure(code))
+
+
+def _failure(code: int) -> int:
+    """The exit code of a failure. Where verdicts are wanted as exit codes, it must not look like one of them."""
+    typed = {word.partition("=")[0] for word in sys.argv[1:]}
+    return UNKNOWN if typed & FAIL_FLAGS else code
 
 
 if __name__ == "__main__":

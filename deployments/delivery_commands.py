@@ -18,15 +18,15 @@ from storage import inbox
 from storage.database import Database, strict_json
 from storage.inbox import DeliveryNotFoundError, DeliveryStateError
 from storage.settings import load
+from storage.storable import storable_text
 from storage.tables import Delivery
 from storage.tables.base import utc_now
 from storage.vocabulary import DeliveryStatus
 from tasks.errors import PermanentError
 from tasks.ingest import sources
-from tasks.ingest.body import storable_text
 from webhook_app.delivery_fields import delivery_details, delivery_fields
 
-deliveries = App(name="deliveries", help="Accepted webhooks: list them, look at one, replay, discard.")
+deliveries = App(name="deliveries")
 
 CHUNK = 100
 LIMIT_MAX = 1000

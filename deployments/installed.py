@@ -6,8 +6,13 @@ from contextlib import contextmanager, nullcontext
 from storage import database as database_room
 from storage import migrate
 from storage.database import Database
-from storage.embedded import running
+from storage.embedded import EmbeddedServer, running
 from storage.settings import Settings
+
+
+def is_installed(settings: Settings) -> bool:
+    """Whether a database may hold something: one is named, or the embedded one was made once."""
+    return bool(settings.database_url) or (EmbeddedServer(settings.home).data_dir / "PG_VERSION").exists()
 
 
 @contextmanager

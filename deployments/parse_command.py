@@ -9,10 +9,12 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from storage.records import ParsedAlert, ParsedPayload
+from storage.redaction import redact
 from storage.settings import load
+from storage.storable import storable_text
 from storage.vocabulary import Severity
 from tasks.ingest import sources
-from tasks.ingest.body import FORM_TYPE, BodyError, read_body, storable_text
+from tasks.ingest.body import FORM_TYPE, BodyError, read_body
 from tasks.ingest.sources.base import UnreadablePayloadError
 
 # What an alert is stored with when its payload says none.
@@ -32,10 +34,7 @@ def parse(
     *,
     source: Annotated[str, Parameter(help="Read it as this source's; without it that is found out.")] = "",
 ) -> int:
-    """Print what a webhook's body would become, as JSON: source, alerts and errors. Nothing is stored.
-
-    Exits with 0 if it could be parsed, else with 1 and the reason.
-    """
+    """Parse and print. The help text stands in cli.py."""
     named = source if source in sources.SOURCES else ""
     try:
         parsed = _parse(file, source)
@@ -75,7 +74,7 @@ def _as_json(source: str, alerts: list[ParsedAlert], errors: list[str]) -> dict[
 
 
 def _alert_as_json(alert: ParsedAlert) -> dict[str, Any]:
-    return {
+    fields = {
         "name": alert.name,
         "severity": alert.severity or SEVERITY,
         "raw_severity": alert.raw_severity,
@@ -88,6 +87,7 @@ def _alert_as_json(alert: ParsedAlert) -> dict[str, Any]:
         "annotations": alert.annotations,
         "description": alert.description,
     }
+    return dict(redact(fields))
 
 
 def _rfc_3339(moment: datetime | None) -> str | None:

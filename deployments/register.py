@@ -1,11 +1,13 @@
 """The work pool and the deployments on Prefect's server: one deployment per pipeline, of the same name."""
 
 import asyncio
+import threading
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate, WorkPoolCreate
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.workers.base import BaseJobConfiguration, BaseVariables
@@ -18,12 +20,19 @@ from storage import database, definitions, settings
 
 MONITOR = "local-monitor"
 
+_registering = threading.Lock()
+
 
 async def register(client: PrefectClient) -> dict[str, UUID]:
     """Make what is missing on the server and bring the rest up to date. Returns deployment ids by name."""
-    await _ensure_work_pool(client)
-    flows = await asyncio.to_thread(_flows)
-    return {name: await _ensure_deployment(client, name, flow) for name, flow in flows.items()}
+    # Two at once, in the worker's two event loops, would both find no schedule and each make one.
+    await asyncio.to_thread(_registering.acquire)
+    try:
+        await _ensure_work_pool(client)
+        flows = await asyncio.to_thread(_flows)
+        return {name: await _ensure_deployment(client, name, flow) for name, flow in flows.items()}
+    finally:
+        _registering.release()
 
 
 def _flows() -> dict[str, PipelineFlow]:
@@ -49,15 +58,20 @@ async def _ensure_work_pool(client: PrefectClient) -> None:
 
 
 async def _ensure_deployment(client: PrefectClient, name: str, flow: PipelineFlow) -> UUID:
-    deployment_id = await client.create_deployment(
-        flow_id=await client.create_flow(flow),
-        name=name,
-        entrypoint=entrypoint_of(name),
-        work_pool_name=WORK_POOL,
-        description=flow.description,
-        tags=[TAG],
-        parameter_openapi_schema=flow.parameters.model_dump_for_openapi(),
-    )
+    wanted: dict[str, Any] = {
+        "entrypoint": entrypoint_of(name),
+        "work_pool_name": WORK_POOL,
+        "description": flow.description,
+        "tags": [TAG],
+        "parameter_openapi_schema": flow.parameters.model_dump_for_openapi(),
+    }
+    try:
+        deployment_id = (await client.read_deployment_by_name(f"{flow.name}/{name}")).id
+        # To create it once more would take its schedules away, with what people have changed in them.
+        await client.update_deployment(deployment_id, DeploymentUpdate(**wanted))
+    except ObjectNotFound:
+        flow_id = await client.create_flow(flow)
+        deployment_id = await client.create_deployment(flow_id=flow_id, name=name, **wanted)
     if name == MONITOR:
         await _ensure_schedule(client, deployment_id)
     return deployment_id

@@ -9,18 +9,20 @@ from pathlib import Path
 from deployments.stack import Choice, Stack, StackError, plan
 from deployments.supervisor import Supervisor
 from storage.settings import Settings, SettingsError
+from tasks.check.checks import build_checkers
+from tasks.errors import PermanentError
 from tasks.ingest.sources import SOURCES
 from webhook_app import exposure, keyring
 
 
 def run(settings: Settings, choice: Choice, say: Callable[[str], None]) -> None:
     """Start the parts and keep them up. Raises SettingsError, StackError, PartFailed."""
-    if unknown := sorted(settings.source_timezones.keys() - SOURCES.keys()):
-        raise SettingsError(
-            f"WATCHKEEPER_SOURCE_TIMEZONES: unknown source {unknown[0]!r}; one of {', '.join(SOURCES)}"
-        )
+    _check_names(settings)
     access_notes = _check_access(settings) if choice.web else []
-    settings.home.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StackError(f"{settings.home} cannot be made ({error.strerror}); set WATCHKEEPER_HOME") from None
     with _only_one(settings.home):
         stack = plan(settings, choice, os.environ)
         for note in stack.notes:
@@ -36,11 +38,24 @@ def run(settings: Settings, choice: Choice, say: Callable[[str], None]) -> None:
     say("stopped")
 
 
+def _check_names(settings: Settings) -> None:
+    if unknown := sorted(settings.source_timezones.keys() - SOURCES.keys()):
+        raise SettingsError(
+            f"WATCHKEEPER_SOURCE_TIMEZONES: unknown source {unknown[0]!r}; one of {', '.join(SOURCES)}"
+        )
+    try:
+        build_checkers(None, settings.checkers)
+    except PermanentError as error:
+        raise SettingsError(f"WATCHKEEPER_CHECKERS: {error}") from None
+
+
 def _announce(stack: Stack, choice: Choice, access_notes: list[str], say: Callable[[str], None]) -> None:
     if choice.web:
         say(f"receiver: {stack.settings.web_url}/alerts/webhook/")
     for note in access_notes:
         say(f"  {note}")
+    if choice.worker and stack.settings.monitor:
+        say(f"monitor: checks this machine every {stack.settings.monitor_interval_seconds:g} s")
     say(f"Prefect UI: {stack.prefect_ui_url}/")
     if stack.prefect_auth and not stack.settings.prefect_api_url:
         say(f"  its password is in {stack.settings.home / 'prefect-auth'}")

@@ -9,10 +9,11 @@ from typing import Any
 
 from flows.definition import Node
 from flows.execution import Outcome, PostponedError, execute
-from flows.nodes import NODE_TYPES
-from storage import database, settings, stages
+from flows.kinds import KINDS
+from storage import database, stages
 from storage.vocabulary import RunVia
 from tasks.attempt import NodeOrder, StageKind, attempt_node
+from tasks.backoff import retry_delay_seconds
 from tasks.errors import is_retryable
 
 
@@ -22,17 +23,16 @@ async def run_directly(run_id: str) -> Outcome:
 
 
 def _kind(node: Node) -> StageKind[Any]:
-    return NODE_TYPES[node.type].kind
+    return KINDS[node.type]
 
 
 async def _call_node(node: Node, order: NodeOrder) -> dict[str, Any]:
     attempt = await asyncio.to_thread(_next_attempt, order)
     try:
-        async with asyncio.timeout(order.timeout_seconds):
-            return await attempt_node(_kind(node), order, attempt=attempt)
+        return await attempt_node(_kind(node), order, attempt=attempt)
     except Exception as error:
         if is_retryable(error) and attempt < order.max_attempts:
-            raise PostponedError(settings.load().backoff_factor ** attempt) from error
+            raise PostponedError(retry_delay_seconds(attempt, error)) from error
         raise
 
 

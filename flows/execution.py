@@ -157,9 +157,10 @@ async def _walk(
     """Run every node in order. Returns the status reached by the last one that ran."""
     reached = RunStatus.SKIPPED
     for node in definition.path():
-        reason = await asyncio.to_thread(_reason_to_skip, held)
+        stage = kinds(node).stage
+        reason = await asyncio.to_thread(_reason_to_skip, held, stage)
         if reason:
-            await asyncio.to_thread(_skip, held, node, kinds(node).stage, reason)
+            await asyncio.to_thread(_skip, held, node, stage, reason)
             continue
         await call_node(node, _order(held, definition, node))
         reached = kinds(node).reached or reached
@@ -179,14 +180,14 @@ def _order(held: HeldRun, definition: Definition, node: Node) -> NodeOrder:
     return NodeOrder(
         run=held,
         node_id=node.id,
-        config=node.config,
+        config={**node.config, **held.node_configs.get(node.type, {})},
         max_attempts=retries + 1,
         timeout_seconds=definition.timeout_seconds_of(node),
     )
 
 
-def _reason_to_skip(held: HeldRun) -> str:
-    """Why the nodes that follow have nothing to do; empty when they have.
+def _reason_to_skip(held: HeldRun, stage: Stage) -> str:
+    """Why a node of this stage has nothing to do; empty when it has.
 
     Raises CancelledRunError at a stage boundary after a cancel, and PermanentError when no delivery of the
     run could be read and people know that already.
@@ -195,23 +196,33 @@ def _reason_to_skip(held: HeldRun) -> str:
         run = runs.see_fence(session, held)
         if run.cancel_requested_at:
             raise CancelledRunError("cancelled in Prefect")
-        outputs = stages.outputs_of(session, held.pk)
-    for output in outputs.values():
-        if output.get("stage") == Stage.INGEST:
-            result = IngestResult.model_validate(output)
-            if result.errors and not result.alerts_seen and not result.changes:
-                raise PermanentError(f"no delivery could be read: {'; '.join(result.errors[:5])}")
-            if not result.changes:
-                return f"nothing new to tell: {result.alerts_seen} alerts seen, {result.alerts_created} new"
-        elif output.get("stage") == Stage.CHECK and not _has_ingest(outputs):
-            checks = ChecksResult.model_validate(output)
-            if not checks.changes:
-                return f"nothing new to tell: {checks.checks_passed} of {checks.checks_run} checks passed"
-    return ""
+        outputs = stages.outputs_of(session, held.pk).values()
+    ingested = [IngestResult.model_validate(each) for each in outputs if each.get("stage") == Stage.INGEST]
+    if ingested:
+        return next(filter(None, map(_no_news_of_deliveries, ingested)), "")
+    checked = [ChecksResult.model_validate(each) for each in outputs if each.get("stage") == Stage.CHECK]
+    # What one check node does not find the next may, so all of them run.
+    return "" if stage is Stage.CHECK else _no_news_of_checks(checked)
 
 
-def _has_ingest(outputs: dict[str, dict[str, Any]]) -> bool:
-    return any(output.get("stage") == Stage.INGEST for output in outputs.values())
+def _no_news_of_deliveries(result: IngestResult) -> str:
+    if result.errors and not result.alerts_seen and not result.changes:
+        raise PermanentError(f"no delivery could be read: {'; '.join(result.errors[:5])}")
+    if result.changes:
+        return ""
+    return f"nothing new to tell: {result.alerts_seen} alerts seen, {result.alerts_created} new"
+
+
+def _no_news_of_checks(results: list[ChecksResult]) -> str:
+    if not results or any(result.changes for result in results):
+        return ""
+    passed, failed, skipped = (
+        sum(counts)
+        for counts in zip(
+            *((each.checks_passed, each.checks_failed, each.checks_skipped) for each in results), strict=True
+        )
+    )
+    return f"nothing new to tell: {passed} checks passed, {failed} did not, {skipped} do not apply"
 
 
 def _skip(held: HeldRun, node: Node, stage: Stage, reason: str) -> None:

@@ -18,13 +18,15 @@ from prefect.tasks import Task
 from flows.definition import Node
 from flows.execution import InterruptedRunError, Outcome, execute
 from flows.intake import run_for_flow, skip_late_run
-from flows.nodes import NODE_TYPES
+from flows.kinds import KINDS
+from flows.nodes import TASKS
 from flows.report import markdown_report, tags_of
 from storage import database, runs, settings
 from storage.runs import LeaseLostError, RunHeldError
 from storage.stages import StaleAttemptError
 from storage.vocabulary import RunStatus, RunVia
 from tasks.attempt import NodeOrder, StageKind, current_slot
+from tasks.backoff import retry_delay_seconds
 from tasks.errors import is_retryable
 
 # The run goes on elsewhere or later; this execution of it has nothing to say about its outcome.
@@ -89,12 +91,12 @@ def _flow_run() -> Any:
 
 
 def _kind(node: Node) -> StageKind[Any]:
-    return NODE_TYPES[node.type].kind
+    return KINDS[node.type]
 
 
 async def _call_node(node: Node, order: NodeOrder) -> dict[str, Any]:
     retries = order.max_attempts - 1
-    task = NODE_TYPES[node.type].task.with_options(
+    task = TASKS[node.type].with_options(
         name=node.id,
         retries=retries,
         retry_delay_seconds=_delays(retries),
@@ -109,15 +111,16 @@ async def _call_node(node: Node, order: NodeOrder) -> dict[str, Any]:
     return output
 
 
-def _delays(retries: int) -> list[float]:
-    factor = settings.load().backoff_factor
-    return [factor ** (attempt + 1) for attempt in range(retries)]
+def _delays(retries: int, error: BaseException | None = None) -> list[float]:
+    return [retry_delay_seconds(attempt + 1, error) for attempt in range(retries)]
 
 
-async def _may_retry(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -> bool:
+async def _may_retry(task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -> bool:
     try:
         await state.aresult()
     except Exception as error:  # noqa: BLE001  (whatever the node raised is what is judged)
+        # Prefect looks for the delay only after this, in the task, which is this run's own copy.
+        task.retry_delay_seconds = _delays(task.retries, error)
         return is_retryable(error) and not isinstance(error, LEFT)
     return False
 

@@ -1,17 +1,22 @@
 """What happened in a run, as markdown for the Prefect UI, and the tags of its flow run."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from storage import alerts, inbox, runs, stages
-from storage.records import AnalyzeResult, ChecksResult, IncidentView, IngestResult, NotifyResult
+from storage.records import AnalyzeResult, ChecksResult, IncidentAnalysis, IncidentView, IngestResult, NotifyResult
 from storage.tables import PipelineRun
 from storage.vocabulary import Stage
+from tasks.notify.host_section import host_facts
 
 ROWS_SHOWN = 20
+RECOMMENDATIONS_SHOWN = 3
 TAG_MAX_CHARS = 100
+# Where text that looks like an address becomes a link without any markup (https://github.github.com/gfm/#autolinks-extension-).
+_LINK_LIKE = re.compile(r"(?=://|@)|(?<=www)(?=\.)", re.IGNORECASE)
 TAG = "watchkeeper"  # on every flow run of ours, through its deployment
 
 
@@ -76,23 +81,35 @@ def _incident_row(incident: IncidentView) -> list[str]:
 
 def _checks(result: ChecksResult) -> list[str]:
     rows = [[check.checker_name, check.status, check.message] for check in result.checks]
+    facts = "; ".join(host_facts(result.evidence))
     return [
         f"## Checks on {_plain(result.hostname)}",
+        *([f"Host state: {_plain(facts)}"] if facts else []),
         _table(["checker", "status", "message"], rows, len(rows)),
     ]
 
 
 def _analyses(result: AnalyzeResult) -> list[str]:
-    rows = [
-        [str(a.incident_id or ""), a.provider, a.analysis.summary, a.analysis.probable_cause]
-        for a in result.analyses[:ROWS_SHOWN]
-    ]
-    note = ["AI analysis unavailable: the local rules were used."] if result.fallback_used else []
-    return [
-        "## Analysis",
-        *note,
-        _table(["incident", "provider", "summary", "cause"], rows, len(result.analyses)),
-    ]
+    rows = [_analysis_row(stored) for stored in result.analyses[:ROWS_SHOWN]]
+    headings = ["incident", "provider", "summary", "cause", "confidence", "recommendations"]
+    notes = dict.fromkeys(_fallback_note(stored) for stored in result.analyses if stored.fallback_used)
+    return ["## Analysis", *notes, _table(headings, rows, len(result.analyses))]
+
+
+def _analysis_row(stored: IncidentAnalysis) -> list[str]:
+    analysis = stored.analysis
+    sure = "" if analysis.confidence is None else f"{analysis.confidence:.0%}"
+    titles = [f"{advice.priority}: {advice.title}" for advice in analysis.recommendations[:RECOMMENDATIONS_SHOWN]]
+    unseen = len(analysis.recommendations) - len(titles)
+    more = [f"{unseen} more"] if unseen else []
+    about = str(stored.incident_id or "")
+    return [about, stored.provider, analysis.summary, analysis.probable_cause, sure, "; ".join(titles + more)]
+
+
+def _fallback_note(stored: IncidentAnalysis) -> str:
+    failed = f" ({_plain(stored.instead_of)})" if stored.instead_of else ""
+    why = f": {stored.failure.told}" if stored.failure else ""
+    return f"AI analysis unavailable{failed}{why}. The local rules were used."
 
 
 def _notifications(result: NotifyResult) -> list[str]:
@@ -111,6 +128,7 @@ def _table(headings: list[str], rows: Iterable[list[str]], total: int) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that cannot leave its table cell or become markup."""
+    """Text that cannot leave its table cell or become markup, nor a link by merely looking like an address."""
     text = " ".join(text.split())
-    return "".join(f"\\{char}" if char in "\\`*_{}[]<>()#+!|" else char for char in text)[:500]
+    escaped = "".join(f"\\{char}" if char in "\\`*_{}[]<>()#+!|" else char for char in text)
+    return _LINK_LIKE.sub(r"\\", escaped)[:500]

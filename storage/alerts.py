@@ -64,6 +64,15 @@ def firing_alerts(session: Session, *, source: str) -> list[Alert]:
     return list(session.scalars(select(Alert).where(Alert.source == source, Alert.status == AlertStatus.FIRING)))
 
 
+def known_alerts(session: Session, *, source: str, fingerprints: Iterable[str]) -> dict[str, Alert]:
+    """The stored alerts of a source with these fingerprints, by them; not locked."""
+    return {
+        alert.fingerprint: alert
+        for identities in _identities(fingerprints, ())
+        for alert in session.scalars(select(Alert).where(Alert.source == source, identities))
+    }
+
+
 def add_history(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Write history rows, given as column values."""
     if rows:

@@ -117,6 +117,7 @@ def make_engine(url: str, *, pool_size: int = 16, lock_timeout_ms: int = LOCK_TI
         return create_engine(
             parsed,
             json_serializer=strict_json,
+            hide_parameters=True,  # in errors: what people sent us has no place in a log
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=5,
@@ -132,6 +133,7 @@ def make_engine(url: str, *, pool_size: int = 16, lock_timeout_ms: int = LOCK_TI
         engine = create_engine(
             parsed.set(drivername="sqlite"),
             json_serializer=strict_json,
+            hide_parameters=True,
             connect_args={"timeout": lock_timeout_ms / 1000, "check_same_thread": False},
         )
         _listen_on_sqlite(engine)

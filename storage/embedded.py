@@ -222,20 +222,39 @@ def is_available(home: Path) -> str | None:
 def running(home: Path) -> Iterator[EmbeddedServer]:
     """A server that answers, for one command or test: the one that runs already, else one of our own.
 
-    Ours is stopped at the end, even if another process has come to share it. Raises EmbeddedServerError.
+    What a command started is stopped by the last one that uses it. Raises EmbeddedServerError.
     """
     server = EmbeddedServer(home)
     if not _answers_in_the_end(server):
         server.prepare()
-    with _locked(home):
-        process = None if server.is_answering() else _start(server)
-    try:
-        server.ensure_databases()
-        yield server
-    finally:
-        if process is not None:
-            with _locked(home):
-                _stop(process)
+    with (home / "postgres.users").open("a") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        with _locked(home):
+            if not server.is_answering():
+                _started_by_command(home).write_text(str(_start(server).pid))
+        try:
+            server.ensure_databases()
+            yield server
+        finally:
+            with _locked(home), suppress(BlockingIOError):  # others use it still
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _stop_ours(server)
+
+
+def _started_by_command(home: Path) -> Path:
+    """The file that names the server which a command started, by pid; `up` looks after its own."""
+    return home / "postgres.started"
+
+
+def _stop_ours(server: EmbeddedServer) -> None:
+    marker, lock = _started_by_command(server.home), server.data_dir / "postmaster.pid"
+    if not marker.exists():
+        return
+    pid = marker.read_text().strip()
+    marker.unlink()
+    if lock.exists() and lock.read_text(errors="replace").partition("\n")[0].strip() == pid:
+        with suppress(psutil.NoSuchProcess):
+            _stop(psutil.Process(int(pid)))
 
 
 def _answers_in_the_end(server: EmbeddedServer) -> bool:
@@ -277,12 +296,12 @@ def _log_tail(server: EmbeddedServer, output: IO[bytes], started_at: float) -> s
     return "\n".join(text.decode(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: "subprocess.Popen[bytes] | psutil.Process") -> None:
     """Ask for a fast shutdown, which ends sessions and writes a checkpoint; then for an immediate one."""
     process.send_signal(signal.SIGINT)
     try:
         process.wait(timeout=STOP_SECONDS)
-    except subprocess.TimeoutExpired:
+    except (subprocess.TimeoutExpired, psutil.TimeoutExpired):
         process.send_signal(signal.SIGQUIT)
         process.wait()
 

@@ -5,14 +5,16 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select, text
-from sqlalchemy.orm import Session, defer
+from sqlalchemy import ScalarSelect, func, or_, select, text
+from sqlalchemy.orm import Session, aliased, defer
 
 from storage.alerts import matching
 from storage.pages import Place, kinds_of, newest, tested_last
-from storage.tables import Alert, Incident
+from storage.records import EarlierIncident
+from storage.redaction import redact_text
+from storage.tables import Alert, AnalysisRun, Incident
 from storage.tables.base import utc_now
-from storage.vocabulary import AlertStatus, IncidentStatus, Severity
+from storage.vocabulary import LIVE_INCIDENT, AlertStatus, AnalysisStatus, IncidentStatus, Severity
 
 CHUNK = 1000
 # Groups are locked by bucket: a body of 5,000 groups must not need 5,000 of PostgreSQL's lock slots.
@@ -50,6 +52,76 @@ def last_of_groups(session: Session, group_keys: Iterable[str]) -> dict[str, Inc
         rows = session.scalars(select(Incident).where(Incident.id.in_(newest)))
         found.update((incident.group_key, incident) for incident in rows)
     return found
+
+
+def earlier_of_group(session: Session, incident_id: int, *, limit: int) -> list[EarlierIncident]:
+    """The incidents of the same group before this one that are over, newest first."""
+    return earlier_of_groups(session, [incident_id], limit=limit)[incident_id]
+
+
+def earlier_of_groups(
+    session: Session, incident_ids: Iterable[int], *, limit: int
+) -> dict[int, list[EarlierIncident]]:
+    """For each of these incidents those of the same group before it that are over, newest first."""
+    wanted = sorted(set(incident_ids))
+    earlier = {incident_id: list[int]() for incident_id in wanted}
+    for start in range(0, len(wanted), CHUNK):
+        rows = session.execute(
+            select(Incident.id, *(_earlier_id(place) for place in range(limit))).where(
+                Incident.id.in_(wanted[start : start + CHUNK])
+            )
+        )
+        earlier.update((row[0], [found for found in row[1:] if found is not None]) for row in rows)
+    ids = {found for each in earlier.values() for found in each}
+    found, causes = by_ids(session, ids), _newest_causes(session, ids)
+    return {
+        incident_id: [_earlier(found[each], causes.get(each, "")) for each in each_earlier]
+        for incident_id, each_earlier in earlier.items()
+    }
+
+
+def _earlier_id(place: int) -> ScalarSelect[int]:
+    """One look into the index for each place: a group with a long past is never read as a whole."""
+    before = aliased(Incident)
+    return (
+        select(before.id)
+        .where(before.group_key == Incident.group_key, before.id < Incident.id)
+        .where(before.status.not_in(LIVE_INCIDENT))
+        .order_by(before.id.desc())
+        .offset(place)
+        .limit(1)
+        .correlate(Incident)
+        .scalar_subquery()
+    )
+
+
+def _newest_causes(session: Session, ids: Iterable[int]) -> dict[int, str]:
+    wanted = sorted(ids)
+    causes: dict[int, str] = {}
+    for start in range(0, len(wanted), CHUNK):
+        newest = (
+            select(func.max(AnalysisRun.id))
+            .where(AnalysisRun.incident_id.in_(wanted[start : start + CHUNK]))
+            .where(AnalysisRun.status == AnalysisStatus.SUCCEEDED)
+            .group_by(AnalysisRun.incident_id)
+        )
+        rows = session.execute(
+            select(AnalysisRun.incident_id, AnalysisRun.probable_cause).where(AnalysisRun.id.in_(newest))
+        )
+        causes.update((row.incident_id, row.probable_cause) for row in rows if row.incident_id is not None)
+    return causes
+
+
+def _earlier(incident: Incident, cause: str) -> EarlierIncident:
+    return EarlierIncident(
+        title=incident.title,
+        severity=incident.severity,
+        status=incident.status,
+        started_at=incident.started_at,
+        resolved_at=incident.resolved_at,
+        probable_cause=cause,
+        notes=[str(note.get("text", "")) for note in (incident.details or {}).get("notes", [])],
+    )
 
 
 def by_ids(session: Session, ids: Iterable[int]) -> dict[int, Incident]:
@@ -105,7 +177,8 @@ def close(incident: Incident, *, author: str) -> None:
 
 
 def add_note(incident: Incident, *, text: str, author: str, at: datetime) -> None:
-    """Keep somebody's words, cut to NOTE_MAX_CHARS; the same ones of the same time only once."""
+    """Keep somebody's words, redacted and cut to NOTE_MAX_CHARS; the same ones of the same time only once."""
+    text = redact_text(text)
     kept = text if len(text) <= NOTE_MAX_CHARS else f"{text[: NOTE_MAX_CHARS - 1]}…"
     note = {"at": at.isoformat(), "author": author, "text": kept}
     if note not in (incident.details or {}).get("notes", []):

@@ -2,17 +2,24 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import uuid4
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import and_, or_, select, tuple_, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from storage.records import ChannelConfig, IncidentChange
-from storage.tables import Notification
+from storage.tables import Alert, Incident, Notification
 from storage.tables.base import utc_now
 from storage.upsert import insert_if_absent
-from storage.vocabulary import NotificationReason, NotificationStatus
+from storage.vocabulary import (
+    LIVE_INCIDENT,
+    AlertStatus,
+    IncidentStatus,
+    NotificationReason,
+    NotificationStatus,
+)
 
 UNSENT = (NotificationStatus.PENDING, NotificationStatus.SENDING, NotificationStatus.FAILED)
 CHUNK = 500
@@ -74,6 +81,40 @@ def of_run(session: Session, run_id: str) -> list[Notification]:
     return list(
         session.scalars(select(Notification).where(Notification.run_id == run_id).order_by(Notification.id))
     )
+
+
+def untold(session: Session, *, source: str, prefix: str, since: datetime) -> list[IncidentChange]:
+    """What nobody was told of the alerts of a source whose fingerprint begins so: that one fires, or that one is
+    over which people were told of. A run that breaks off between finding and telling leaves that behind.
+    """
+    is_firing = and_(Incident.status.in_(LIVE_INCIDENT), Alert.status == AlertStatus.FIRING)
+    is_over = and_(
+        Incident.status == IncidentStatus.RESOLVED,
+        Incident.resolved_at >= since,
+        Alert.status == AlertStatus.RESOLVED,
+    )
+    rows = session.execute(
+        select(Incident.id, Incident.episode, Incident.status)
+        .join(Alert, Alert.incident_id == Incident.id)
+        .where(
+            Alert.source == source, Alert.fingerprint.startswith(prefix, autoescape=True), or_(is_firing, is_over)
+        )
+        .distinct()
+        .order_by(Incident.id)
+    )
+    firing, resolved = NotificationReason.FIRING, NotificationReason.RESOLVED
+    changes = [
+        IncidentChange(incident_id=pk, episode=episode, reason=firing if status in LIVE_INCIDENT else resolved)
+        for pk, episode, status in rows
+    ]
+    began = [change.model_copy(update={"reason": firing}) for change in changes]
+    told = {(row.incident_id, row.episode, row.reason) for row in of_changes(session, [*changes, *began])}
+    return [
+        change
+        for change in changes
+        if (change.incident_id, change.episode, change.reason) not in told
+        and (change.reason is firing or (change.incident_id, change.episode, firing) in told)
+    ]
 
 
 def told_channels(session: Session, changes: Iterable[IncidentChange]) -> set[tuple[str, int, int]]:

@@ -3,6 +3,7 @@
 Where the seeds' wiki has a data object of the same name, the fields are its fields.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from storage.vocabulary import (
     AlertStatus,
     CheckStatus,
+    FailureKind,
     IncidentStatus,
     Lifecycle,
     NotificationReason,
@@ -108,13 +110,29 @@ class IngestResult(Record):
     errors: list[str] = Field(default_factory=list)
 
 
+class Reading(Record):
+    """What a checker found of one thing, and its verdict on that.
+
+    `target` names the thing where a checker has several (a mount point, a unit, a URL). `held` is the verdict
+    that a thing already known as bad keeps: it stands apart from `status` while a value has come back over its
+    threshold by less than the recovery margin.
+    """
+
+    status: CheckStatus
+    held: CheckStatus
+    message: str
+    target: str = ""
+    value: float | None = None
+
+
 class CheckResult(Record):
-    """One checker's verdict. `metrics` are the checker's own, units in their names."""
+    """One checker's verdict, the worst of its readings. `metrics` are the checker's own, units in their names."""
 
     checker_name: str
     status: CheckStatus
     message: str
     metrics: dict[str, Any] = Field(default_factory=dict)
+    readings: list[Reading] = Field(default_factory=list)
     error: str | None = None
     warning_threshold: float | None = None
     critical_threshold: float | None = None
@@ -124,7 +142,8 @@ class CheckResult(Record):
 class ChecksResult(Record):
     """Output of the check stage (the seeds' orchestration CheckResult).
 
-    `changes` is filled only where the checks themselves raise alerts, in local monitoring.
+    `changes` is filled only where the checks themselves raise alerts, in local monitoring. A checker that does
+    not apply to the host is counted as run and as skipped, neither as passed nor as failed.
     """
 
     stage: Stage = Stage.CHECK
@@ -134,6 +153,7 @@ class ChecksResult(Record):
     checks_run: int = 0
     checks_passed: int = 0
     checks_failed: int = 0
+    checks_skipped: int = 0
     checker_output_ref: str = ""
     incident_ids: list[int] = Field(default_factory=list)
     changes: list[IncidentChange] = Field(default_factory=list)
@@ -165,14 +185,29 @@ class Analysis(Record):
     total_tokens: int | None = None
 
 
+@dataclass(frozen=True)
+class Tokens:
+    """What a provider counted; None where it did not say."""
+
+    prompt: int | None = None
+    completion: int | None = None
+    total: int | None = None
+
+
 class IncidentAnalysis(Record):
-    """An analysis that was stored, and how it came about."""
+    """An analysis that was stored, and how it came about.
+
+    Where the local rules stood in, `instead_of` is the kind of provider that gave no answer, and `failure` why,
+    if that is known.
+    """
 
     incident_id: int | None
     provider: str
     fallback_used: bool
     ai_output_ref: str
     analysis: Analysis
+    instead_of: str = ""
+    failure: FailureKind | None = None
 
 
 class AnalyzeResult(Record):
@@ -244,6 +279,26 @@ class IncidentView(Record):
     severity_counts: dict[str, int]
     truncated_alerts: int
     alerts: list[AlertView]
+
+
+class EarlierIncident(Record):
+    """An incident of the same group that is over: what it was held to be, and what people wrote about it."""
+
+    title: str
+    severity: Severity
+    status: IncidentStatus
+    started_at: datetime
+    resolved_at: datetime | None
+    probable_cause: str = ""
+    notes: list[str] = Field(default_factory=list)
+
+
+class ProviderConfig(Record):
+    """A configured AI provider, with its secrets still as references."""
+
+    name: str
+    provider: str
+    config: dict[str, Any]
 
 
 class ChannelConfig(Record):

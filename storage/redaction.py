@@ -1,69 +1,61 @@
-"""The one rule that keeps secrets out of what is shown, logged, snapshotted or returned (design.md, 5).
+"""The one rule that keeps secrets out of what is stored, shown, logged or returned (design.md, 5).
 
-The rule goes by names and is broad on purpose: every name that *contains* one of `SECRET_MARKS` hides its
-value, so `monkey`, `keyspace` and `apiserver` are hidden too. A label that cannot be read is a nuisance; a
-password that can be is an incident. Only `READABLE_NAMES` are excepted.
+It goes by names (storage/secret_names.py) and by shapes (storage/secret_shapes.py). A text in which nothing
+hints at a secret is not searched: most alerts cost a few searches for words, all their texts together.
 """
 
-import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-MASK = "***"
-
-SECRET_MARKS = ("key", "secret", "token", "password", "api", "webhook_url", "authorization", "dsn")
-
-# Names of our own that contain a mark and hold no secret. Without them nobody could see why two messages
-# count as one, or what an analysis used. `groupkey` is Alertmanager's spelling of group_key.
-READABLE_NAMES = frozenset(
-    {
-        "idempotency_key",
-        "dedup_key",
-        "group_key",
-        "groupkey",
-        "max_tokens",
-        "prompt_tokens",
-        "completion_tokens",
-        "total_tokens",
-    }
-)
+from storage.secret_names import LONG_NAME_CHARS, NAMED, is_secret_name
+from storage.secret_shapes import MASK, SHAPES
 
 REFERENCE_KINDS = frozenset({"env", "file", "prefect"})
 
+_RULES = (*SHAPES, *NAMED)
+
+
+class _Hints(NamedTuple):
+    """Words that hint at secrets: as they are written, and in small letters where capitals do not count."""
+
+    cased: Sequence[str]
+    folded: Sequence[str]
+
+
+_HINTS = _Hints(
+    cased=tuple(hint for rule in _RULES if not rule.ignores_case for hint in rule.hints),
+    folded=tuple({hint: None for rule in _RULES if rule.ignores_case for hint in rule.hints}),
+)
+
 
 def redact(value: Any) -> Any:
-    """A copy of a JSON value that may be shown.
+    """A JSON value as it may be shown: a copy, or the value itself where nothing in it hints at a secret.
 
     Values under secret names become `***`; a reference to a secret is shown as it is, and so is None, which
-    says that nothing is set. Every other string passes through `redact_text`.
+    says that nothing is set. Under a path (`/srv/api`) stands what was measured of it, where that is a mapping.
+    Every other string, and every name, passes through `redact_text`.
     """
-    if isinstance(value, Mapping):
-        return {name: _redact_entry(name, entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [redact(entry) for entry in value]
     if isinstance(value, str):
         return redact_text(value)
-    return value
+    # The text of the whole value has every hint that its names and strings have, and is made at once.
+    hints = _hints_in(repr(value), _HINTS)
+    return _redact(value, hints) if hints.cased or hints.folded else value
 
 
 def redact_text(text: str) -> str:
     """A copy of a sentence or log line without its secrets.
 
-    Hidden are: credentials in URLs, `Authorization: …` to the end of its line, bearer tokens, and the values
-    of secret names written as `name=value`, `"name": value` or, for hyphenated header names, `X-Name: value`.
-    An unquoted `name: …` stays, because our own errors name fields that way ("password: Field required").
+    Hidden are shapes of secrets; logins in URLs and data sources; `Authorization: …` to the end of its line,
+    cookies, bearer tokens; what stands after a secret name as `name=value`, `"name": value`, `X-Name: value`,
+    `--name value` or, for passwords and for what looks like a token, `name: value`. Our own errors name fields
+    that way too ("password: Field required"), so an unquoted value that begins as such an error does stays.
     """
-    lowered = text.lower()
-    for hints, pattern, replacement in _TEXT_RULES:
-        if any(hint in lowered for hint in hints):
-            text = pattern.sub(replacement, text)
-    return text
+    return _redact_text(text, _HINTS)
 
 
-def is_secret_name(name: str) -> bool:
-    """Whether values under this name are hidden. Hyphens count as underscores, capitals as small letters."""
-    plain = name.lower().replace("-", "_")
-    return plain not in READABLE_NAMES and any(mark in plain for mark in SECRET_MARKS)
+# Senders use the same few names for ever (storage/secret_names.py).
+_known_name = lru_cache(maxsize=2048)(redact_text)
 
 
 def is_reference(value: Any) -> bool:
@@ -74,48 +66,50 @@ def is_reference(value: Any) -> bool:
     return kind in REFERENCE_KINDS and isinstance(target, str)
 
 
-def _redact_entry(name: Any, value: Any) -> Any:
-    if value is None or is_reference(value):
-        return value
-    return MASK if is_secret_name(str(name)) else redact(value)
+def _hints_in(text: str, among: _Hints) -> _Hints:
+    lowered = text.lower()
+    return _Hints(
+        [hint for hint in among.cased if hint in text], [hint for hint in among.folded if hint in lowered]
+    )
 
 
-def _any_of(names: tuple[str, ...] | frozenset[str]) -> str:
-    return "(?:" + "|".join(sorted(names)).replace("_", "[_-]") + ")"
+def _redact(value: Any, hints: _Hints) -> Any:
+    """The copy, with no more searched for than the hints that the whole value has."""
+    if isinstance(value, str):
+        return _redact_text(value, hints)
+    if isinstance(value, Mapping):
+        return {_redact_name(name, hints): _redact_entry(name, entry, hints) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_redact(entry, hints) for entry in value]
+    return value
 
 
-# Possessive quantifiers and the look-behinds keep every rule linear: an alert may carry 100 kB of anything.
-# A value whose closing quote was cut off is hidden to the end.
-_VALUE = (
-    r"""(?:"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?|\\++["'][^"'\\]*+(?:\\++["'])?|\[[^\]]*+\]?|\{[^}]*+\}?"""
-    r"""|[^\s&;"'<>]*[^\s&;"'<>,)\]}])"""
-)
-_MARK_HINTS = tuple(mark.split("_")[0] for mark in SECRET_MARKS)
-_QUOTE = r"""\\*+["']"""
-_SECRET_NAME = (
-    rf"""(?<![\w.-])(?!{_any_of(READABLE_NAMES)}(?:{_QUOTE})?\s{{0,2}}[=:])"""
-    rf"""(?=[\w.-]*?{_any_of(SECRET_MARKS)})[\w.-]++"""
-)
-_HEADER_NAME = rf"(?<![\w.-])(?!{_any_of(READABLE_NAMES)}:)(?=[\w-]*?{_any_of(SECRET_MARKS)})(?=\w++-)[\w-]++"
+def _redact_text(text: str, hints: _Hints) -> str:
+    if not (hints.cased or hints.folded):
+        return text
+    found = [hint for hint in hints.cased if hint in text]
+    if hints.folded:
+        lowered = text.lower()
+        found += [hint for hint in hints.folded if hint in lowered]
+    if not found:
+        return text
+    for rule in _RULES:
+        if rule.may_hide_in(text, found):
+            text = rule.pattern.sub(rule.replacement, text)
+    return text
 
-# (what a text must contain for the rule to apply at all, the rule, what to put there). Looking for the words
-# first makes most texts cost next to nothing.
-_TEXT_RULES = (
-    (("@",), re.compile(r"""(?<=://)[^\s/?#"'<>]*@"""), f"{MASK}@"),
-    (
-        ("authorization",),
-        re.compile(
-            rf"(?i)(?<![\w.])(authorization(?:{_QUOTE})?\s{{0,2}}[:=]\s{{0,2}}+)(?:(?=[\"'\\]){_VALUE}|(?!\*).++)"
-        ),
-        rf"\g<1>{MASK}",
-    ),
-    (("bearer",), re.compile(r"""(?i)\b(bearer\s{1,3})[^\s"',;]++"""), rf"\g<1>{MASK}"),
-    (
-        _MARK_HINTS,
-        re.compile(
-            rf"(?is)({_SECRET_NAME}(?:(?:{_QUOTE})?\s{{0,2}}=\s{{0,2}}|{_QUOTE}\s{{0,2}}:\s{{0,2}})){_VALUE}"
-        ),
-        rf"\g<1>{MASK}",
-    ),
-    (_MARK_HINTS, re.compile(rf"(?i)({_HEADER_NAME}:\s{{0,2}}){_VALUE}"), rf"\g<1>{MASK}"),
-)
+
+def _redact_name(name: Any, hints: _Hints) -> Any:
+    if not isinstance(name, str):
+        return name
+    return _known_name(name) if len(name) <= LONG_NAME_CHARS else _redact_text(name, hints)
+
+
+def _redact_entry(name: Any, value: Any, hints: _Hints) -> Any:
+    is_measured_of_path = isinstance(value, Mapping) and str(name).startswith("/")
+    if value is None or is_measured_of_path or not is_secret_name(str(name)):
+        return _redact(value, hints)
+    return _redact(value, hints) if is_reference(value) else MASK
+
+
+__all__ = ["MASK", "is_reference", "is_secret_name", "redact", "redact_text"]

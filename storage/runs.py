@@ -4,8 +4,8 @@ A lease says who executes a run until when. Each new holder gets a higher fence;
 of every write keeps out a holder that was thought dead.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -45,6 +45,7 @@ class HeldRun:
     definition_name: str
     definition_version: int
     flow_run_id: str | None
+    node_configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def create_run(
@@ -59,8 +60,13 @@ def create_run(
     environment: str = "production",
     max_retries: int = 3,
     flow_run_id: str | None = None,
+    node_configs: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> PipelineRun:
-    """A pending run, holding `deliveries`. One delivery lends the run its trace_id, source and environment."""
+    """A pending run, holding `deliveries`. One delivery lends the run its trace_id, source and environment.
+
+    `node_configs`, by node type, hold for every node of the type, before the definition's own keys; they hold no
+    secret, only references.
+    """
     first = deliveries[0] if deliveries else None
     sources = {delivery.source for delivery in deliveries}
     run = PipelineRun(
@@ -73,6 +79,7 @@ def create_run(
         status=RunStatus.PENDING,
         max_retries=max_retries,
         flow_run_id=flow_run_id,
+        node_configs={node_type: dict(config) for node_type, config in (node_configs or {}).items()},
     )
     session.add(run)
     session.flush()
@@ -115,6 +122,7 @@ def lease_run(session: Session, run_id: str, *, owner: str, lease_seconds: float
         definition_name=run.definition_name,
         definition_version=run.definition_version,
         flow_run_id=run.flow_run_id,
+        node_configs=run.node_configs,
     )
 
 

@@ -5,12 +5,16 @@ seeds' `ORCHESTRATION_…` for the ones they named.
 """
 
 import os
+import re
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSettingError
+
+_FIELD = re.compile(r'field "(\w+)"')
 
 
 class SettingsError(Exception):
@@ -64,9 +68,16 @@ class Settings(BaseSettings):
 
     monitor: bool = False
     monitor_interval_seconds: float = Field(default=300, ge=10)
+    # The configs of checkers, by name; a definition's own keys come before them.
+    checkers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     reopen_minutes: float = Field(default=10, ge=0)
     # The zone in which a source writes times that name none, by source; UTC for the others.
     source_timezones: dict[str, ZoneInfo] = Field(default_factory=dict)
+
+    # Tokens that AI providers may use in a day (UTC); 0 is no limit.
+    ai_daily_tokens: int = Field(default=1_000_000, ge=0)
+    # For so long an AI provider's answer to just the same question is given again; 0 asks every time.
+    ai_cache_hours: float = Field(default=24, ge=0, le=8760)
 
     # 0 keeps them for ever.
     retain_bodies_days: int = Field(default=30, ge=0, le=36500)
@@ -120,7 +131,9 @@ def load() -> Settings:
         faults = [f"{_variable(fault['loc'])}: {fault['msg']}" for fault in error.errors()]
         raise SettingsError("; ".join(faults)) from None
     except UnreadableSettingError as error:
-        raise SettingsError(f"{error}; it must be JSON") from None
+        field = _FIELD.search(str(error))
+        name = _variable((field[1],)) if field else str(error)
+        raise SettingsError(f"{name}: must be JSON") from None
 
 
 def _is_utf8(text: str) -> bool:

@@ -1,11 +1,13 @@
 """Stage executions: one row per attempt at a node, and the outputs that later nodes read."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from storage.redaction import redact, redact_text
+from storage.storable import storable_text
 from storage.tables import StageExecution
 from storage.tables.base import utc_now
 from storage.vocabulary import Stage, StageStatus
@@ -33,14 +35,8 @@ def outputs_of(session: Session, run_pk: int) -> dict[str, dict[str, Any]]:
 
 
 def begin_attempt(session: Session, *, run_pk: int, run_id: str, stage: Stage, node_id: str) -> StageExecution:
-    """A new RUNNING row, numbered after the attempts before it; those left RUNNING were cut off and FAILED."""
-    for left in session.scalars(
-        select(StageExecution).where(
-            StageExecution.pipeline_run_id == run_pk,
-            StageExecution.node_id == node_id,
-            StageExecution.status == StageStatus.RUNNING,
-        )
-    ):
+    """A new RUNNING row, numbered after the attempts before it; one left RUNNING was cut off and FAILED."""
+    if left := find_begun(session, run_pk=run_pk, node_id=node_id):
         finish_attempt(left, StageStatus.FAILED)
         left.error_type = INTERRUPTED
         left.error_message = "the attempt did not end: its process died, or it took longer than its time limit"
@@ -65,6 +61,17 @@ def begin_attempt(session: Session, *, run_pk: int, run_id: str, stage: Stage, n
     return row
 
 
+def find_begun(session: Session, *, run_pk: int, node_id: str) -> StageExecution | None:
+    """A node's attempt that has not ended; there is one at most, since the next one ends it."""
+    return session.scalar(
+        select(StageExecution).where(
+            StageExecution.pipeline_run_id == run_pk,
+            StageExecution.node_id == node_id,
+            StageExecution.status == StageStatus.RUNNING,
+        )
+    )
+
+
 def find_running(session: Session, attempt_pk: int) -> StageExecution:
     """An attempt that is still to be finished. Raises StaleAttemptError when it was given up."""
     row = session.get_one(StageExecution, attempt_pk)
@@ -83,8 +90,8 @@ def succeed(row: StageExecution, output: dict[str, Any]) -> None:
 def fail(row: StageExecution, *, error: BaseException, stack: str, retryable: bool, is_last: bool) -> None:
     """Store why an attempt failed; RETRYING when another one follows."""
     row.error_type = type(error).__name__
-    row.error_message = redact_text(str(error))[:MESSAGE_MAX_CHARS]
-    row.error_stack = redact_text(stack)[-STACK_MAX_CHARS:]
+    row.error_message = redact_text(storable_text(str(error)))[:MESSAGE_MAX_CHARS]
+    row.error_stack = redact_text(storable_text(stack))[-STACK_MAX_CHARS:]
     row.error_retryable = retryable
     finish_attempt(row, StageStatus.FAILED if is_last or not retryable else StageStatus.RETRYING)
 
@@ -132,3 +139,18 @@ def count_attempts(session: Session, run_pk: int, node_id: str) -> int:
         StageExecution.error_type != INTERRUPTED,
     )
     return session.scalar(query) or 0
+
+
+def first_begun_at(session: Session, *, run_pk: int, node_id: str) -> datetime | None:
+    """When the first of a node's tries began that came to nothing, since it last failed for good; None before."""
+    of_node = StageExecution.pipeline_run_id == run_pk, StageExecution.node_id == node_id
+    failed = select(func.max(StageExecution.id)).where(
+        *of_node, StageExecution.status == StageStatus.FAILED, StageExecution.error_type != INTERRUPTED
+    )
+    return session.scalar(
+        select(func.min(StageExecution.started_at)).where(
+            *of_node,
+            StageExecution.status != StageStatus.RUNNING,
+            StageExecution.id > func.coalesce(failed.scalar_subquery(), 0),
+        )
+    )

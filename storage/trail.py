@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Select, func, select, union_all
+from sqlalchemy import ColumnElement, Select, func, select, union_all
 from sqlalchemy.orm import Session
 
 from storage.tables import Alert, AlertHistory, AnalysisRun, Delivery, Notification, PipelineRun, RunDelivery
@@ -30,7 +30,7 @@ def latest_alerts(session: Session, incident_id: int, *, limit: int) -> dict[int
         .order_by(Alert.updated_at.desc(), Alert.id.desc())
         .limit(limit)
     )
-    return dict(rows.all())
+    return {key: value for key, value in rows}  # noqa: C416  (a row is no tuple to the type checker)
 
 
 def history_of_alerts(session: Session, alert_ids: Collection[int], *, limit: int) -> list[AlertHistory]:
@@ -98,6 +98,20 @@ def notifications_of_incident(session: Session, incident_id: int, *, limit: int)
             .limit(limit)
         )
     )
+
+
+def analyses_of_incident(session: Session, incident_id: int, *, limit: int) -> list[AnalysisRun]:
+    """The newest analyses of an incident, failed ones as well; newest first."""
+    return _analyses(session, AnalysisRun.incident_id == incident_id, limit=limit)
+
+
+def analyses_of_run(session: Session, run_id: str, *, limit: int) -> list[AnalysisRun]:
+    """The newest analyses that a run made, failed ones as well; newest first."""
+    return _analyses(session, AnalysisRun.pipeline_run_id == run_id, limit=limit)
+
+
+def _analyses(session: Session, condition: ColumnElement[bool], *, limit: int) -> list[AnalysisRun]:
+    return list(session.scalars(select(AnalysisRun).where(condition).order_by(AnalysisRun.id.desc()).limit(limit)))
 
 
 def _runs_by_trace(trace_ids: Collection[str]) -> list[Select[Any]]:

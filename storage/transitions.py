@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from storage import incidents
+from storage.redaction import redact_text
 from storage.tables import Incident
 from storage.tables.base import utc_now
 from storage.vocabulary import IncidentStatus
@@ -65,7 +66,7 @@ def resolve(session: Session, incident_id: int, *, author: str, summary: str = "
     incident = _lock(session, incident_id)
     _check(incident, Action.RESOLVE)
     incidents.resolve(incident, resolved_at=None, author=author)
-    incident.summary = summary or incident.summary
+    incident.summary = redact_text(summary) or incident.summary
     session.flush()
     return incident
 

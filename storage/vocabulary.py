@@ -75,17 +75,27 @@ class DeliveryStatus(StrEnum):
 
 
 class CheckStatus(StrEnum):
-    """The result of one checker."""
+    """The result of one checker. `skipped`: it does not apply to this host."""
 
     OK = "ok"
     WARNING = "warning"
     CRITICAL = "critical"
     UNKNOWN = "unknown"
+    SKIPPED = "skipped"
 
     @property
     def rank(self) -> int:
-        """Order of concern: ok, unknown, warning, critical."""
-        return [CheckStatus.OK, CheckStatus.UNKNOWN, CheckStatus.WARNING, CheckStatus.CRITICAL].index(self)
+        """Order of concern: skipped, ok, unknown, warning, critical."""
+        return _BY_CONCERN.index(self)
+
+
+_BY_CONCERN = [
+    CheckStatus.SKIPPED,
+    CheckStatus.OK,
+    CheckStatus.UNKNOWN,
+    CheckStatus.WARNING,
+    CheckStatus.CRITICAL,
+]
 
 
 class AnalysisStatus(StrEnum):
@@ -95,6 +105,44 @@ class AnalysisStatus(StrEnum):
     RUNNING = "RUNNING"
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
+
+
+class FailureKind(StrEnum):
+    """Why a provider gave no answer, as people may be told it: without a word of the provider's."""
+
+    KEY_REFUSED = "key_refused"
+    REQUEST_REFUSED = "request_refused"
+    NO_CREDIT = "no_credit"
+    NO_ANSWER = "no_answer"
+    OVERLOADED = "overloaded"
+    BROKEN = "broken"
+    UNREACHABLE = "unreachable"
+    UNFIT_REPLY = "unfit_reply"
+    BUDGET_SPENT = "budget_spent"
+    NOT_SET_UP = "not_set_up"
+    TOO_MANY_INCIDENTS = "too_many_incidents"
+    RESTING = "resting"
+
+    @property
+    def told(self) -> str:
+        """Words of ours that go on after "unavailable: "."""
+        return _TOLD[self]
+
+
+_TOLD = {
+    FailureKind.KEY_REFUSED: "it refused the key",
+    FailureKind.REQUEST_REFUSED: "it refused the request",
+    FailureKind.NO_CREDIT: "the account there has no credit left",
+    FailureKind.NO_ANSWER: "it did not answer in time",
+    FailureKind.OVERLOADED: "it limits the rate of requests, or is overloaded",
+    FailureKind.BROKEN: "it answered with an error of its own",
+    FailureKind.UNREACHABLE: "it could not be reached",
+    FailureKind.UNFIT_REPLY: "its reply did not fit",
+    FailureKind.BUDGET_SPENT: "the day's tokens are spent until 00:00 UTC",
+    FailureKind.NOT_SET_UP: "it is not set up",
+    FailureKind.TOO_MANY_INCIDENTS: "too many incidents at once",
+    FailureKind.RESTING: "it failed several times in a row and is left alone for a moment",
+}
 
 
 class RecommendationType(StrEnum):

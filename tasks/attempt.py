@@ -21,6 +21,7 @@ from storage import database, runs, stages
 from storage.records import ChecksResult, IncidentChange, IngestResult, Record
 from storage.runs import HeldRun, LeaseLostError
 from storage.stages import StaleAttemptError
+from storage.tables import PipelineRun, StageExecution
 from storage.vocabulary import RunStatus, Stage
 from tasks.errors import PermanentError, is_retryable
 
@@ -32,7 +33,10 @@ log = logging.getLogger("watchkeeper.stage")
 
 @dataclass(frozen=True)
 class StageContext:
-    """What a stage gets. `config` is the node's; `previous` holds the stored outputs by node id."""
+    """What a stage gets. `config` is the node's; `previous` holds the stored outputs by node id.
+
+    After `timeout_seconds` nobody waits for its work any more.
+    """
 
     run: HeldRun
     node_id: str
@@ -40,6 +44,7 @@ class StageContext:
     attempt: int
     is_last_attempt: bool
     previous: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    timeout_seconds: float = 300.0
 
     def outputs(self, kind: type[Output]) -> list[Output]:
         """The stored outputs of earlier nodes that are of this kind, in order."""
@@ -57,13 +62,17 @@ class StageContext:
 
 @dataclass(frozen=True)
 class StageKind(Generic[Work]):
-    """A type of node: its two functions, the model of its config, and the run status that it reaches."""
+    """A type of node: its two functions, the model of its config, and the run status that it reaches.
+
+    `is_waiting` says that its work waits rather than works, so that no place is held for it meanwhile.
+    """
 
     stage: Stage
     reached: RunStatus | None
     config: type[BaseModel]
     work: Callable[[StageContext], Work]
     store: Callable[[Session, StageContext, Work], Record]
+    is_waiting: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,9 @@ class Slot(Protocol):
     async def take(self) -> None:
         """Wait for the place, unless it is held."""
 
+    def rest(self) -> None:
+        """Let another run have it, while this one waits."""
+
     def give_back(self) -> None:
         """Let another run have it."""
 
@@ -93,14 +105,23 @@ current_slot: ContextVar[Slot | None] = ContextVar("current_slot", default=None)
 async def attempt_node(kind: StageKind[Any], order: NodeOrder, *, attempt: int) -> dict[str, Any]:
     """Attempt a node in a thread and return its stored output. `attempt` counts from 1 within this order.
 
-    Raises what the stage raised; is_retryable() says whether another attempt may help.
+    Raises what the stage raised, or TimeoutError; is_retryable() says whether another attempt may help. The time
+    limit begins when the place is taken. It cannot stop the thread, whose result is then not stored.
     """
     slot = current_slot.get()
     if slot:
         await slot.take()
+        if kind.is_waiting:
+            slot.rest()
     is_last = attempt >= order.max_attempts
     try:
-        return await asyncio.to_thread(run_attempt, kind, order, is_last_attempt=is_last)
+        try:
+            async with asyncio.timeout(order.timeout_seconds) as limit:
+                return await asyncio.to_thread(run_attempt, kind, order, is_last_attempt=is_last)
+        except TimeoutError:
+            if not limit.expired():
+                raise  # the stage's own, and recorded as that
+            return await asyncio.to_thread(_end_late, kind, order, is_last=is_last)
     except Exception as error:
         if slot and is_retryable(error) and not is_last:
             slot.give_back()  # no slot sleeps through a backoff
@@ -154,6 +175,7 @@ def _context(
         attempt=attempt,
         is_last_attempt=is_last_attempt,
         previous=previous,
+        timeout_seconds=order.timeout_seconds,
     )
 
 
@@ -169,14 +191,36 @@ def _store(kind: StageKind[Any], context: StageContext, attempt_pk: int, work: A
         return row.output_snapshot or {}
 
 
-def _record_failure(order: NodeOrder, attempt_pk: int, error: Exception, *, is_last: bool) -> None:
-    retryable = is_retryable(error)
+def _end_late(kind: StageKind[Any], order: NodeOrder, *, is_last: bool) -> dict[str, Any]:
+    """Fail the attempt that outlasted its time limit, or return what it stored at the last moment."""
+    error = TimeoutError(f"node {order.node_id}: not done within {order.timeout_seconds:g} s")
     with database.get().write() as session:
         run = runs.check_fence(session, run_pk=order.run.pk, fence=order.run.fence)
-        row = stages.find_running(session, attempt_pk)
-        stack = "".join(traceback.format_exception(error))
-        stages.fail(row, error=error, stack=stack, retryable=retryable, is_last=is_last)
-        run.last_error_type, run.last_error_message = row.error_type, row.error_message
-        run.last_error_retryable = retryable
-        if retryable and not is_last:
-            run.status = RunStatus.RETRYING
+        outputs = stages.outputs_of(session, order.run.pk)
+        if order.node_id in outputs:
+            return outputs[order.node_id]
+        # One that had not even begun counts too, or the run might be tried for ever.
+        row = stages.find_begun(session, run_pk=run.id, node_id=order.node_id) or stages.begin_attempt(
+            session, run_pk=run.id, run_id=run.run_id, stage=kind.stage, node_id=order.node_id
+        )
+        _fail(run, row, error, is_last=is_last)
+    log.warning(
+        "stage timed out", extra={"trace_id": run.trace_id, "run_id": run.run_id, "node_id": order.node_id}
+    )
+    raise error
+
+
+def _record_failure(order: NodeOrder, attempt_pk: int, error: Exception, *, is_last: bool) -> None:
+    with database.get().write() as session:
+        run = runs.check_fence(session, run_pk=order.run.pk, fence=order.run.fence)
+        _fail(run, stages.find_running(session, attempt_pk), error, is_last=is_last)
+
+
+def _fail(run: PipelineRun, row: StageExecution, error: Exception, *, is_last: bool) -> None:
+    retryable = is_retryable(error)
+    stack = "".join(traceback.format_exception(error))
+    stages.fail(row, error=error, stack=stack, retryable=retryable, is_last=is_last)
+    run.last_error_type, run.last_error_message = row.error_type, row.error_message
+    run.last_error_retryable = retryable
+    if retryable and not is_last:
+        run.status = RunStatus.RETRYING

@@ -9,19 +9,16 @@ import http.cookiejar
 import logging
 import os
 import ssl
-import threading
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Any
 
-import httpcore
 import httpx
 
+from tasks.deadline import DeadlineBackend, deadline, is_running
 from tasks.errors import PermanentError, TransientError
 
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -69,7 +66,7 @@ def send(request: OutboundRequest) -> OutboundResponse:
     that cannot be used and for a redirect.
     """
     url, client = parse_url(request.url), _client(os.getpid())
-    with _judging_failures(url.host, request), _deadline(request.timeout_seconds):
+    with _judging_failures(url.host, request), deadline(request.timeout_seconds):
         outbound = client.build_request(
             request.method,
             url,
@@ -171,77 +168,6 @@ def _root_cause(error: httpx.TransportError) -> object:
     return inner.args[0] if inner is not None and inner.args else error
 
 
-class _Deadline(threading.local):
-    """When the exchange of this thread must end, by the monotonic clock; None outside of one."""
-
-    at: float | None = None
-
-
-_current = _Deadline()
-
-
-@contextmanager
-def _deadline(seconds: float) -> Iterator[None]:
-    _current.at = time.monotonic() + seconds
-    try:
-        yield
-    finally:
-        _current.at = None
-
-
-def _within_deadline(timeout: float | None) -> float | None:
-    if _current.at is None:
-        return timeout
-    left = _current.at - time.monotonic()
-    if left <= 0:
-        raise httpcore.ReadTimeout
-    return left if timeout is None else min(left, timeout)
-
-
-class _DeadlineStream(httpcore.NetworkStream):
-    """A connection whose every operation also ends at the deadline.
-
-    httpx's own timeouts bound one read each, so a server that sends a byte now and then would hold a thread
-    for ever.
-    """
-
-    def __init__(self, stream: httpcore.NetworkStream) -> None:
-        self._stream = stream
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _within_deadline(timeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _within_deadline(timeout))
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        secured = self._stream.start_tls(ssl_context, server_hostname, _within_deadline(timeout))
-        return _DeadlineStream(secured)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
-
-class _DeadlineBackend(httpcore.SyncBackend):
-    """Opens connections that keep the deadline. The address connected to is known here, and only here."""
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        stream = super().connect_tcp(host, port, _within_deadline(timeout), local_address, socket_options)
-        return _DeadlineStream(stream)
-
-
 @cache
 def _client(pid: int) -> httpx.Client:
     """The process's connection pool; by process id, since connections must not be shared over a fork."""
@@ -254,7 +180,7 @@ def _client(pid: int) -> httpx.Client:
     )
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001  httpx has no public way in
         if isinstance(transport, httpx.HTTPTransport):
-            transport._pool._network_backend = _DeadlineBackend()  # noqa: SLF001
+            transport._pool._network_backend = DeadlineBackend()  # noqa: SLF001
     logging.getLogger("httpx").addFilter(_is_not_ours)
     return client
 
@@ -262,4 +188,4 @@ def _client(pid: int) -> httpx.Client:
 def _is_not_ours(record: logging.LogRecord) -> bool:
     """Whether a line of httpx's log is about somebody else's request, such as Prefect's."""
     del record
-    return _current.at is None
+    return not is_running()

@@ -9,14 +9,20 @@ reference, and `{"headers": {"env": "production"}}` is a header called env. Its 
 """
 
 import os
+import time
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from storage.redaction import is_reference
+from tasks.check.calls import Call, HungError
 from tasks.errors import PermanentError, TransientError
 
 MAX_FILE_BYTES = 64 * 1024
+# Prefect's client waits for minutes, and tries again and again.
+MAX_LOAD_SECONDS = 10.0
 NAME_MAPS = frozenset({"headers"})
 
 
@@ -24,7 +30,7 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of the config with the value in place of every reference.
 
     Raises PermanentError where a reference leads nowhere, TransientError where Prefect's server cannot be
-    reached. Both name the field and the reference, never a value.
+    reached or takes longer than MAX_LOAD_SECONDS. Both name the field and the reference, never a value.
     """
     return {
         name: _resolve_entries(value, name) if _is_name_map(name, value) else _resolve_value(value, name)
@@ -83,10 +89,13 @@ def _read_prefect_block(name: str, path: str) -> Any:
 
     fault = f"{path}: Prefect Secret block {name!r}"
     try:
-        # _sync: within an async flow, load would otherwise return a coroutine.
-        block: Any = Secret.load(name, _sync=True)  # type: ignore[call-arg]
+        # _sync: within an async flow, load would otherwise return a coroutine. The context holds the settings.
+        load: Any = partial(copy_context().run, partial(Secret.load, name, _sync=True))  # type: ignore[call-arg]
+        block: Any = Call(load, name="secret").result(until=time.monotonic() + MAX_LOAD_SECONDS)
     except ValueError:  # Prefect's word for a block that is not there, or does not hold what it should
         raise PermanentError(f"{fault} cannot be loaded") from None
+    except HungError:
+        raise TransientError(f"{fault}: Prefect's server did not answer within {MAX_LOAD_SECONDS:g} s") from None
     except Exception as error:  # noqa: BLE001  an edge: whatever else fails here is the way to Prefect's server
         raise TransientError(f"{fault}: Prefect's server did not give it ({type(error).__name__})") from None
     # Not Secret.get(), which parses JSON and so turns the password "007" into a number.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from databases import PostgresServer, fresh_sqlite, postgres_url
+from databases import PostgresServer, fresh_sqlite, postgres_server
 from sinks import HttpSink, SmtpSink
 
 from storage import database as database_room
@@ -34,8 +34,8 @@ def smtp_sink() -> Iterator[SmtpSink]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """One PostgreSQL server for all tests."""
-    with postgres_url() as url:
-        yield PostgresServer(url)
+    with postgres_server() as server:
+        yield server
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])

@@ -206,6 +206,9 @@ class _HttpHandler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
+        if len(body) < length:  # its sender was killed in the middle of it: no server takes that for a request
+            self.close_connection = True
+            return
         sink = cast("_HttpServer", self.server).sink
         answer = sink.take(ReceivedRequest(self.command, self.path, self.headers, body, time.monotonic()))
         if answer.delay_seconds:

@@ -2,13 +2,14 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,9 @@ from storage.database import Database
 from storage.embedded import EmbeddedServer
 
 T = TypeVar("T")
+
+# Below those that clients are given (Linux: 32768 and up). Each test process has some of its own.
+FIRST_PORT, PORTS = 20_000, 1_000
 
 COMMANDS = {
     "postgresql": "/postgres",
@@ -169,7 +173,11 @@ def wait_until(probe: Callable[[], T | None], timeout_seconds: float, *, what: s
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on now, and that neither another test process nor a client is given meanwhile."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = FIRST_PORT + worker * PORTS
+    for port in random.sample(range(first, first + PORTS), PORTS):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError(f"no free port in {first} to {first + PORTS}")

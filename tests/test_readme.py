@@ -7,7 +7,10 @@ import pytest
 
 from flows.presets import PRESETS
 from storage.settings import Settings
+from tasks.analyze.evaluation.case import TOPICS, load_cases
+from tasks.analyze.evaluation.score import score
 from tasks.analyze.providers import PROVIDERS
+from tasks.analyze.providers.local import Local
 from tasks.check.checkers import CHECKERS
 from tasks.ingest.sources import SOURCES
 from tasks.notify.channels import CHANNELS
@@ -35,6 +38,38 @@ def first_column(heading: str) -> list[str]:
 )
 def test_table_lists_the_registry(heading: str, registry: object) -> None:
     assert first_column(heading) == list(registry)
+
+
+def test_table_says_of_each_checker_what_the_command_says() -> None:
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in README.splitlines()]
+    told = {row[0]: row[1:] for row in rows if len(row) == 3}  # name, measures, thresholds
+
+    for name, checker in CHECKERS.items():
+        measures, limits = told[name]
+        warning, critical = checker.Config().thresholds
+        assert measures == checker.measures
+        assert not limits if warning is None else f"{warning:g}, {critical:g}" in limits
+
+
+def test_score_of_the_local_rules_is_what_they_score() -> None:
+    verdicts = [
+        (case.topic, score(case, PROVIDERS["local"](Local.Config()).analyze(case.request)))
+        for case in load_cases()
+    ]
+    rows = [line.strip("| ").split(" | ") for line in README.splitlines()]
+    told = {
+        row[0]: [int(cell) for cell in row[1:]] for row in rows if row[0] in (*TOPICS, "all") and len(row) == 5
+    }
+
+    assert told == {
+        topic: [
+            len(some := [verdict for of, verdict in verdicts if topic in (of, "all")]),
+            sum(verdict.type_is_right for verdict in some),
+            sum(verdict.cause_is_named for verdict in some),
+            sum(verdict.nothing_is_invented for verdict in some),
+        ]
+        for topic in (*TOPICS, "all")
+    }
 
 
 def test_table_lists_every_setting() -> None:

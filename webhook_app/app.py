@@ -1,29 +1,24 @@
 """The Flask app."""
 
 import logging
-import threading
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from storage import settings as settings_room
 from storage.database import Database, default_url
 from storage.settings import Settings
-from webhook_app import access
+from webhook_app import access, places
 from webhook_app.alerts import alerts
 from webhook_app.answers import error_answer
 from webhook_app.deliveries import deliveries
 from webhook_app.incident_actions import incident_actions
 from webhook_app.incidents import incidents
+from webhook_app.intelligence import intelligence
 from webhook_app.orchestration import orchestration
 from webhook_app.state import AppState
 from webhook_app.webhook import answer_http_error, webhook
-
-# So many requests may read from the database at a time. The receiver has more threads than that: people who
-# look at a database that hangs must not keep webhooks from being answered.
-READERS = 6
-READING = frozenset({"alerts", "deliveries", "incident_actions", "incidents", "orchestration"})
 
 log = logging.getLogger("watchkeeper.receiver")
 
@@ -43,32 +38,13 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app.register_blueprint(alerts)
     app.register_blueprint(incidents)
     app.register_blueprint(incident_actions)
+    app.register_blueprint(intelligence)
     app.register_blueprint(orchestration)
-    _limit_readers(app)
+    places.install(app)
     app.register_error_handler(HTTPException, answer_http_error)
     app.register_error_handler(SQLAlchemyError, _answer_database_error)
     app.register_error_handler(Exception, _answer_fault)
     return app
-
-
-def _limit_readers(app: Flask) -> None:
-    places = threading.BoundedSemaphore(READERS)
-
-    @app.before_request
-    def take_place() -> Response | None:
-        if request.blueprint not in READING:
-            return None
-        if not places.acquire(blocking=False):
-            response = error_answer(503, "too many requests read at this moment, try again")
-            response.headers["Retry-After"] = "5"
-            return response
-        g.has_place = True
-        return None
-
-    @app.teardown_request
-    def leave_place(_error: BaseException | None) -> None:
-        if g.pop("has_place", False):
-            places.release()
 
 
 def _answer_database_error(error: SQLAlchemyError) -> Response:

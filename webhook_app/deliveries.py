@@ -13,10 +13,10 @@ from pydantic import BaseModel, BeforeValidator, Field, field_validator
 from storage import inbox
 from storage.inbox import REASON_MAX_CHARS, DeliveryNotFoundError, DeliveryStateError
 from storage.pages import Place
+from storage.storable import storable, storable_text
 from storage.tables.base import utc_now
 from storage.vocabulary import DeliveryStatus
 from tasks.ingest import sources
-from tasks.ingest.body import storable, storable_text
 from webhook_app import json_body, query
 from webhook_app.access import require_api_token
 from webhook_app.answers import answer, error_answer

@@ -17,6 +17,7 @@ from storage.vocabulary import AlertStatus, IncidentStatus, Severity
 from webhook_app import query
 from webhook_app.access import require_api_token
 from webhook_app.alerts import RUNS_SHOWN, alert_fields, history_fields, runs_fields
+from webhook_app.analysis_fields import ANALYSES_SHOWN, analyses_fields
 from webhook_app.answers import answer, error_answer
 from webhook_app.orchestration import notification_fields
 from webhook_app.query import QueryError
@@ -129,10 +130,12 @@ def _trail(session: Session, incident: Incident) -> dict[str, Any]:
     trace_ids = set(latest.values()) - {""}
     runs = trail.runs_of_incident(session, incident.id, trace_ids=trace_ids, limit=RUNS_SHOWN)
     told = trail.notifications_of_incident(session, incident.id, limit=NOTIFICATIONS_SHOWN)
+    analysed = trail.analyses_of_incident(session, incident.id, limit=ANALYSES_SHOWN)
     return {
         "alerts": [alert_fields(alert) for alert in shown],
         "alerts_url": url_for("alerts.list_alerts", incident=incident.id),
         "history": history_fields(trail.history_of_alerts(session, latest, limit=HISTORY_SHOWN)),
         "runs": runs_fields(runs),
+        "analyses": analyses_fields(analysed),
         "notifications": [redact(notification_fields(row)) for row in told],
     }

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 from flask import Response, request
 from pydantic import BaseModel, ValidationError
 
-from tasks.ingest.body import BodyError, read_json, storable
+from storage.storable import storable
+from tasks.ingest.body import BodyError, read_json
 from webhook_app import query
 from webhook_app.answers import error_answer
 

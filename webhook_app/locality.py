@@ -17,6 +17,8 @@ PROXY_HEADERS = (
     "HTTP_X_REAL_IP",
     "HTTP_VIA",
 )
+# Another port or another name of this machine is same-site, and may be anybody's.
+ELSEWHERE = frozenset({"cross-site", "same-site"})
 
 
 def is_loopback(address: str | None) -> bool:
@@ -40,6 +42,16 @@ def why_not_local(environ: Mapping[str, Any]) -> str:
     if "HTTP_HOST" in environ and not is_loopback(_host(f"//{environ['HTTP_HOST']}")):
         return "this request's Host header does not name this machine as localhost or by a loopback address"
     return ""
+
+
+def why_from_page(environ: Mapping[str, Any]) -> str:
+    """Why a request (as WSGI has it) is a web page's elsewhere, which wants no more than that it is made.
+
+    Browsers send no Origin with what a page merely embeds, but say since 2023 whose page it is:
+    https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site. Empty if it is not.
+    """
+    site = environ.get("HTTP_SEC_FETCH_SITE", "")
+    return f"this request comes from a web page elsewhere (Sec-Fetch-Site: {site})" if site in ELSEWHERE else ""
 
 
 def _host(url: str) -> str | None:

@@ -4,11 +4,12 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, request
 
-from storage import inbox, notifications, runs, stages
+from storage import inbox, notifications, runs, stages, trail
 from storage.tables import Notification, PipelineRun, StageExecution
 from storage.vocabulary import RunStatus
 from webhook_app import query
 from webhook_app.access import require_api_token
+from webhook_app.analysis_fields import ANALYSES_SHOWN, analyses_fields
 from webhook_app.answers import answer, error_answer
 from webhook_app.query import QueryError
 from webhook_app.state import state
@@ -37,7 +38,7 @@ def list_runs() -> Response:
 @orchestration.get("/pipeline/<run_id>/")
 @require_api_token
 def show_run(run_id: str) -> Response:
-    """One run with its deliveries, the attempts at its stages, and its notifications."""
+    """One run with its deliveries, the attempts at its stages, its newest analyses, and its notifications."""
     with state().database.read() as session:
         run = runs.find_run(session, run_id)
         if run is None:
@@ -48,6 +49,8 @@ def show_run(run_id: str) -> Response:
             for d in inbox.deliveries_of(session, run.id)
         ]
         fields["stages"] = [stage_fields(row) for row in stages.list_attempts(session, run.id)]
+        analysed = trail.analyses_of_run(session, run.run_id, limit=ANALYSES_SHOWN)
+        fields["analyses"] = analyses_fields(analysed)
         fields["notifications"] = [notification_fields(row) for row in notifications.of_run(session, run.run_id)]
     return answer(fields)
 

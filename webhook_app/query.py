@@ -15,7 +15,7 @@ from flask import Response, request
 from werkzeug.datastructures import MultiDict
 
 from storage.pages import Place
-from tasks.ingest.body import storable_text
+from storage.storable import storable_text
 from tasks.ingest.times import read_time
 from webhook_app.answers import error_answer
 

@@ -2,7 +2,7 @@
 
 from storage.tables.alerts import Alert, AlertHistory, Incident
 from storage.tables.base import Base
-from storage.tables.checks import CheckRun
+from storage.tables.checks import CheckRun, CheckState
 from storage.tables.inbox import Delivery, RunDelivery
 from storage.tables.intelligence import AnalysisRun, IntelligenceProvider
 from storage.tables.notify import Notification, NotificationChannel
@@ -14,6 +14,7 @@ __all__ = [
     "AnalysisRun",
     "Base",
     "CheckRun",
+    "CheckState",
     "Delivery",
     "Incident",
     "IntelligenceProvider",

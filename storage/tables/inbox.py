@@ -14,7 +14,11 @@ WAITS = "status IN ('waiting', 'quarantined') AND finished_at IS NULL"
 
 
 class Delivery(Base):
-    """One webhook that was answered 202, byte for byte."""
+    """One webhook that was answered 202, byte for byte.
+
+    Its body is the one place where secrets of a sender's stay: kept as it came so that it can be replayed, shown
+    nowhere, and emptied after its days (storage/retention.py). What is read from it is redacted.
+    """
 
     __tablename__ = "deliveries"
     __table_args__ = (

@@ -7,7 +7,7 @@ from sqlalchemy import ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.tables.base import Base, BigId, utc_now, word
-from storage.vocabulary import AnalysisStatus
+from storage.vocabulary import AnalysisStatus, FailureKind
 
 
 class IntelligenceProvider(Base):
@@ -35,7 +35,12 @@ class IntelligenceProvider(Base):
 
 
 class AnalysisRun(Base):
-    """One execution of a provider about one incident."""
+    """One execution of a provider about one incident, or an answer given again.
+
+    While it is RUNNING, and where it was cut off, `total_tokens` is what it may cost at most: so two that run
+    at once stay within one budget. An answer that was `cached_from_id` cost nothing. `failure_kind` says why it
+    failed; where the local rules stood in (`fallback_used`), why they had to.
+    """
 
     __tablename__ = "analysis_runs"
 
@@ -47,6 +52,7 @@ class AnalysisRun(Base):
     model_name: Mapped[str] = mapped_column(String(128), default="")
     status: Mapped[AnalysisStatus] = mapped_column(word(AnalysisStatus), index=True)
     error_message: Mapped[str] = mapped_column(Text, default="")
+    failure_kind: Mapped[FailureKind | None] = mapped_column(word(FailureKind))
     fallback_used: Mapped[bool] = mapped_column(default=False)
     incident_id: Mapped[int | None] = mapped_column(ForeignKey("incidents.id"), index=True)
     input_summary: Mapped[str] = mapped_column(Text, default="")
@@ -59,7 +65,10 @@ class AnalysisRun(Base):
     prompt_tokens: Mapped[int | None]
     completion_tokens: Mapped[int | None]
     total_tokens: Mapped[int | None]
-    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    # A digest of provider, model and everything that was asked; empty where no answer may be given again.
+    cache_key: Mapped[str] = mapped_column(String(64), default="", index=True)
+    cached_from_id: Mapped[int | None] = mapped_column(BigId)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     duration_ms: Mapped[float] = mapped_column(default=0.0)

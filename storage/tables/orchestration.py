@@ -38,6 +38,8 @@ class PipelineRun(Base):
     source: Mapped[str] = mapped_column(String(32), default="")
     alert_fingerprint: Mapped[str] = mapped_column(String(256), default="", index=True)
     environment: Mapped[str] = mapped_column(default="production")
+    # Config of this run alone, by node type: for every node of the type, before the definition's own keys.
+    node_configs: Mapped[dict[str, Any]] = mapped_column(default=dict)
     normalized_payload_ref: Mapped[str] = mapped_column(String(128), default="")
     checker_output_ref: Mapped[str] = mapped_column(String(128), default="")
     intelligence_output_ref: Mapped[str] = mapped_column(String(128), default="")

@@ -3,6 +3,10 @@
 One transaction takes all deliveries of a run. The incident's group is locked first, so that two deliveries
 of one group are worked one after the other, whichever process has them. Everything is read at the beginning
 and written at the end: what a body of 5,000 alerts costs is a handful of statements.
+
+What is written has passed the redaction rule, here and only here: of a secret that a sender put into an alert,
+rows hold no more than `***`. What decides (identity, group, episode) is the alert as it came. The delivery keeps
+its body as it came too, so that it can be replayed, until its days are over (flows/retention.py).
 """
 
 from collections.abc import Sequence
@@ -15,6 +19,8 @@ from sqlalchemy.orm import Session
 from storage import alerts as alert_rows
 from storage import incidents as incident_rows
 from storage.records import IncidentChange, IngestResult, ParsedAlert, ParsedPayload
+from storage.redaction import redact, redact_text
+from storage.storable import storable, storable_text
 from storage.tables import Alert, Incident
 from storage.vocabulary import (
     LIVE_INCIDENT,
@@ -26,7 +32,6 @@ from storage.vocabulary import (
     Severity,
 )
 from tasks.hosts import host_of
-from tasks.ingest.body import storable, storable_text
 from tasks.ingest.episodes import Step, Stored, clamped, decide, end_of, is_same_episode, start_after
 from tasks.ingest.grouping import group_of
 
@@ -337,22 +342,33 @@ def _lifecycle_of(parsed: ParsedAlert) -> dict[str, str]:
     return {"lifecycle": parsed.lifecycle.value} if parsed.lifecycle else {}
 
 
+# What people read of an alert. Nothing is found by it.
+_SHOWN = {"name", "raw_severity", "description", "labels", "annotations", "raw_payload"}
+
+
+def _shown(parsed: ParsedAlert) -> dict[str, Any]:
+    """The fields that are shown, without secrets and as any database takes them."""
+    shown: dict[str, Any] = storable(redact({name: getattr(parsed, name) for name in _SHOWN}))
+    return shown
+
+
 def _write_alert(alert: Alert, parsed: ParsedAlert, arrival: Arrival, step: Step, before: Stored | None) -> None:
-    alert.name = storable(parsed.name)
+    shown = _shown(parsed)
+    alert.name = shown["name"]
     alert.status = parsed.status
     if step is Step.CREATED:
         alert.severity = parsed.severity or Severity.WARNING
-        alert.raw_severity = storable(parsed.raw_severity)
+        alert.raw_severity = shown["raw_severity"]
     elif parsed.severity and parsed.status is AlertStatus.FIRING:  # a resolve never rewrites severity
         alert.severity = parsed.severity
-        alert.raw_severity = storable(parsed.raw_severity)
+        alert.raw_severity = shown["raw_severity"]
     if parsed.description or step is Step.CREATED:
-        alert.description = storable(parsed.description)
+        alert.description = shown["description"]
     # An acknowledgement or an end says less than what fired: it adds, and takes nothing away.
     adds = before is not None and (parsed.lifecycle is not None or parsed.status is AlertStatus.RESOLVED)
-    alert.labels = (alert.labels if adds else {}) | storable(parsed.labels)
-    alert.annotations = (alert.annotations if adds else {}) | storable(parsed.annotations)
-    alert.raw_payload = storable(parsed.raw_payload)
+    alert.labels = (alert.labels if adds else {}) | shown["labels"]
+    alert.annotations = (alert.annotations if adds else {}) | shown["annotations"]
+    alert.raw_payload = shown["raw_payload"]
     alert.environment = arrival.environment
     alert.trace_id = arrival.trace_id
     alert.vendor_id = storable_text(parsed.vendor_id) or alert.vendor_id or ""
@@ -376,7 +392,7 @@ def _new_incident(alert: Alert, arrival: Arrival, group_key: str, group_label: s
         description=alert.description,
         environment=arrival.environment,
         group_key=group_key,
-        group_label=storable(group_label),
+        group_label=storable(redact_text(group_label)),
         episode=1,
         started_at=alert.started_at,
     )

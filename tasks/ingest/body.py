@@ -2,7 +2,6 @@
 
 import codecs
 import json
-import math
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -52,26 +51,6 @@ def read_json(body: bytes) -> Any:
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth_exceeds(value, MAX_DEPTH):
         raise BodyError(f"the JSON is nested deeper than {MAX_DEPTH} levels")
     return value
-
-
-def storable(value: Any) -> Any:
-    """The same value without what PostgreSQL's JSON refuses: NUL, lone surrogates, infinite numbers."""
-    if isinstance(value, str):
-        return storable_text(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict):
-        return {storable_text(key): storable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [storable(item) for item in value]
-    return value
-
-
-def storable_text(text: str) -> str:
-    """Text that every database takes: NUL becomes U+FFFD, and so do lone surrogates."""
-    if text.isascii() and "\x00" not in text:
-        return text
-    return text.replace("\x00", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _is_form(body: bytes, content_type: str) -> bool:

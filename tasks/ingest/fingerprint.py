@@ -4,6 +4,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 
+from storage.redaction import redact_text
+
 MAX_CHARS = 256
 
 
@@ -14,7 +16,7 @@ def fingerprint_of(name: str, labels: Mapping[str, str]) -> str:
 
 
 def bounded(fingerprint: str) -> str:
-    """The sender's own fingerprint, or its sha256 where it is too long for the column."""
-    if len(fingerprint) <= MAX_CHARS:
+    """The sender's own fingerprint, or its sha256 where it is too long for the column or holds a secret."""
+    if len(fingerprint) <= MAX_CHARS and redact_text(fingerprint) == fingerprint:
         return fingerprint
     return hashlib.sha256(fingerprint.encode("utf-8", "surrogatepass")).hexdigest()

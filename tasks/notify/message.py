@@ -15,8 +15,9 @@ from pydantic import AfterValidator, Field
 
 from storage.records import AlertView, CheckResult, IncidentAnalysis, IncidentView, Record
 from storage.redaction import redact, redact_text
-from storage.vocabulary import AlertStatus, NotificationReason, Severity
-from tasks.hosts import host_of
+from storage.vocabulary import AlertStatus, CheckStatus, NotificationReason, Severity
+from tasks.hosts import Origin, host_of, origin_of
+from tasks.notify.host_section import host_lines
 
 MAX_TITLE_CHARS = 200
 MAX_MESSAGE_CHARS = 12_000
@@ -33,6 +34,11 @@ SHOWN_LINKS = 10
 CONTEXT_ALERTS = 20
 CONTEXT_ENTRIES = 50
 CONTEXT_TEXT_CHARS = 2_000
+
+# The one provider that is no AI.
+LOCAL_RULES = "local"
+# The label of the link under which an analysis's failure is told in full.
+RUN_LINK = "run"
 
 LINK_ANNOTATIONS = {"runbook_url": "Runbook", "dashboard_url": "Dashboard", "generator_url": "Source"}
 
@@ -66,8 +72,8 @@ class Notification(Record):
     """One message to one channel, as a driver gets it.
 
     `severity` is that of the incident, or success when it is resolved. `context` is the incident as JSON:
-    incident, alerts, checks, analysis, links, trace_id, run_id. Whoever makes one, its title is one bounded
-    line and its key is fit for a header.
+    incident, alerts, checks, evidence, analysis, links, trace_id, run_id. Whoever makes one, its title is one
+    bounded line and its key is fit for a header.
     """
 
     reason: NotificationReason
@@ -86,6 +92,7 @@ def compose(
     reason: NotificationReason,
     checks: Sequence[CheckResult],
     hostname: str,
+    evidence: Mapping[str, Any],
     analysis: IncidentAnalysis | None,
     links: Mapping[str, str],
     trace_id: str,
@@ -93,18 +100,26 @@ def compose(
     channel: str,
     idempotency_key: str,
 ) -> Notification:
-    """The message about an incident. `hostname` is where the checks ran; `links` are URLs by their label."""
+    """The message about an incident.
+
+    `hostname` is where the checks ran, and `evidence` the snapshot of that host; `links` are URLs by their label.
+    """
     # Before anything is cut: half of a URL's credentials is no pattern that the rule would know.
     incident, analysis = _redacted(incident), _redacted(analysis) if analysis else None
-    checks = [_redacted(check) for check in checks]
+    checks, evidence = [_redacted(check) for check in checks], redact(evidence)
     all_links = _collect_links(incident, links)
+    own_hosts = [hostname, str(evidence.get("hostname") or "")]
+    is_elsewhere = origin_of(incident.alerts, own_hosts) is Origin.OTHER_HOST
+    is_by_rules = analysis is not None and analysis.provider == LOCAL_RULES
     sections = (
         _headline(incident, reason),
         _facts(incident),
         _lead_description(incident),
         _alert_section(incident),
-        _check_section(checks, hostname),
-        _analysis_section(analysis) if analysis else "",
+        _analysis_section(analysis, links) if analysis else "",
+        _check_section(checks, hostname, is_elsewhere=is_elsewhere),
+        # The local rules say themselves that another host was not measured.
+        "" if is_elsewhere and is_by_rules else _host_section(evidence, incident, hostname),
         "\n".join(f"{label}: {url}" for label, url in all_links.items()),
     )
     body = shorten("\n\n".join(section for section in sections if section), MAX_MESSAGE_CHARS)
@@ -112,6 +127,7 @@ def compose(
         "incident": incident.model_dump(mode="json", exclude={"alerts"}),
         "alerts": [alert.model_dump(mode="json") for alert in incident.alerts[:CONTEXT_ALERTS]],
         "checks": [{"hostname": hostname, **check.model_dump(mode="json")} for check in checks],
+        "evidence": evidence,
         "analysis": analysis.model_dump(mode="json") if analysis else None,
         "links": all_links,
         "trace_id": trace_id,
@@ -230,28 +246,35 @@ def _alert_line(alert: AlertView) -> str:
     return shorten(f"{line}: {description}" if description else line, MAX_LINE_CHARS)
 
 
-def _check_section(checks: Sequence[CheckResult], hostname: str) -> str:
-    if not checks:
+def _check_section(checks: Sequence[CheckResult], hostname: str, *, is_elsewhere: bool) -> str:
+    """All checks that apply; where the incident is elsewhere, those that are well in one line."""
+    telling = [check for check in checks if check.status is not CheckStatus.SKIPPED]
+    if not telling:
         return ""
-    worst = sorted(checks, key=lambda check: -check.status.rank)
+    worst = sorted(telling, key=lambda check: -check.status.rank)
     host = one_line(hostname) or "an unnamed host"
     lines = [f"Checks on {host}:"]
+    well = [check for check in telling if check.status is CheckStatus.OK] if is_elsewhere else []
+    worst = worst[: len(worst) - len(well)]
     for check in worst[:SHOWN_CHECKS]:
         said = one_line(check.message or check.error or "")
         line = f"- {one_line(check.checker_name)} on {host}: {check.status}"
         lines.append(shorten(f"{line}, {said}" if said else line, MAX_LINE_CHARS))
-    if len(checks) > SHOWN_CHECKS:
-        lines.append(f"… and {len(checks) - SHOWN_CHECKS:,} more")
+    if len(worst) > SHOWN_CHECKS:
+        lines.append(f"… and {len(worst) - SHOWN_CHECKS:,} more")
+    if well:
+        lines.append(f"- {len(well):,} {'is' if len(well) == 1 else 'are'} ok")
     return "\n".join(lines)
 
 
-def _analysis_section(stored: IncidentAnalysis) -> str:
+def _host_section(evidence: Mapping[str, Any], incident: IncidentView, hostname: str) -> str:
+    lines = host_lines(evidence, incident.alerts, hostname=hostname)
+    return "\n".join(shorten(one_line(line), MAX_LINE_CHARS) for line in lines)
+
+
+def _analysis_section(stored: IncidentAnalysis, links: Mapping[str, str]) -> str:
     analysis = stored.analysis
-    by = one_line(analysis.model_name or stored.provider)
-    if stored.fallback_used:
-        lines = [f"AI analysis unavailable. This is from the {one_line(stored.provider)} rules instead:"]
-    else:
-        lines = [f"Analysis by {by}:"]
+    lines = [_unavailable(stored, links) if stored.fallback_used else _analysis_heading(stored)]
     lines.append(shorten(plain_text(analysis.summary).strip(), MAX_DESCRIPTION_CHARS))
     if analysis.probable_cause:
         sure = "" if analysis.confidence is None else f" (confidence {analysis.confidence:.0%})"
@@ -260,6 +283,20 @@ def _analysis_section(stored: IncidentAnalysis) -> str:
         lines.append("Recommended actions:")
         lines += _recommendation_lines(stored)
     return "\n".join(lines)
+
+
+def _unavailable(stored: IncidentAnalysis, links: Mapping[str, str]) -> str:
+    """Who gave no answer, why in words of ours, and where its own words are."""
+    failed = f" ({one_line(stored.instead_of)})" if stored.instead_of else ""
+    why = f": {stored.failure.told}" if stored.failure else ""
+    where = " (more under the link to the run)" if RUN_LINK in links else ""
+    return f"AI analysis unavailable{failed}{why}{where}. The {one_line(stored.provider)} rules say:"
+
+
+def _analysis_heading(stored: IncidentAnalysis) -> str:
+    if stored.provider == LOCAL_RULES:
+        return f"Analysis by {one_line(stored.analysis.model_name or stored.provider)}:"
+    return f"Analysis by {one_line(stored.provider)} (AI, may be wrong):"
 
 
 def _recommendation_lines(stored: IncidentAnalysis) -> Iterator[str]:

@@ -196,6 +196,7 @@ def _send(facts: Facts, message: ClaimedNotification, channel: Channel | None, r
             reason=message.reason,
             checks=facts.checks.checks if facts.checks else [],
             hostname=facts.checks.hostname if facts.checks else "",
+            evidence=facts.checks.evidence if facts.checks else {},
             analysis=facts.analyses.get(message.incident_id),
             links=facts.links,
             trace_id=facts.context.run.trace_id,

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [accept storm ingest latency overhead server-settings]`: measure, and write the tables.
+"""`python -m tests.bench [accept storm ingest check analyze latency …]`: measure and write tables.
 
 Each figure stands beside its comparison of the same run. Ends with 1 when a target is missed.
 """
@@ -19,6 +19,8 @@ BENCH = Path(__file__).parent
 sys.path[:0] = [str(BENCH), str(BENCH.parent)]
 
 import accept  # noqa: E402  (after the path)
+import analyze  # noqa: E402
+import check  # noqa: E402
 import ingest  # noqa: E402
 import latency  # noqa: E402
 import overhead  # noqa: E402
@@ -33,6 +35,8 @@ BENCHMARKS: dict[str, Callable[[Machine], Section]] = {
     "accept": lambda _machine: accept.measure(),
     "storm": lambda _machine: storm.measure(),
     "ingest": lambda _machine: ingest.measure(),
+    "check": lambda _machine: check.measure(),
+    "analyze": lambda _machine: analyze.measure(),
     "latency": latency.measure,
     "overhead": overhead.measure,
     "server-settings": server_settings.measure,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 from bodies import STARTS_AT, webhook
-from databases import PostgresServer, postgres_url
+from databases import postgres_server
 from report import Figure, Section, median, progress
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
@@ -57,21 +57,23 @@ HISTORY = """
 
 def measure() -> Section:
     """The same work in both databases, alternately: half of the alerts new, half known."""
-    with postgres_url() as url:
-        server = PostgresServer(url)
-        with server.fresh() as empty_url, server.fresh() as full_url:
-            empty, full = Database(empty_url), Database(full_url)
-            filled_seconds = _fill(full, full_url)
-            rates: dict[str, list[float]] = {"empty": [], "full": []}
-            for number in range(ROUNDS):
-                progress(f"ingest: round {number + 1} of {ROUNDS}")
-                # The new ones of the empty database are taken away again, or it would not stay empty.
-                rates["empty"].append(_rate(empty, f"e{number}", known=f"e{number}"))
-                _clear(empty)
-                rates["full"].append(_rate(full, f"f{number}", known="stored"))
-            single = {"empty": _single(empty), "full": _single(full)}
-            empty.dispose()
-            full.dispose()
+    with (
+        postgres_server(is_durable=True) as server,
+        server.fresh() as empty_url,
+        server.fresh() as full_url,
+    ):
+        empty, full = Database(empty_url), Database(full_url)
+        filled_seconds = _fill(full, full_url)
+        rates: dict[str, list[float]] = {"empty": [], "full": []}
+        for number in range(ROUNDS):
+            progress(f"ingest: round {number + 1} of {ROUNDS}")
+            # The new ones of the empty database are taken away again, or it would not stay empty.
+            rates["empty"].append(_rate(empty, f"e{number}", known=f"e{number}"))
+            _clear(empty)
+            rates["full"].append(_rate(full, f"f{number}", known="stored"))
+        single = {"empty": _single(empty), "full": _single(full)}
+        empty.dispose()
+        full.dispose()
     return _section(rates, single, filled_seconds)
 
 

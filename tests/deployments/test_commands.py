@@ -6,8 +6,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
+
+from deployments.cli import app
+from deployments.errors import EXPECTED, EXPECTED_OF_DATABASE, EXPECTED_OF_SETTINGS
 
 
 def watchkeeper(home: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -22,13 +26,63 @@ def watchkeeper(home: Path, *arguments: str, **env: str) -> subprocess.Completed
     )
 
 
-@pytest.mark.parametrize("command", [[], ["up"], ["demo"], ["channels"], ["channels", "add"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["up"],
+        ["demo"],
+        ["channels"],
+        ["channels", "add"],
+        ["deliveries"],
+        ["parse"],
+        ["check-health"],
+        ["run-check"],
+        ["run-check", "cpu"],
+        ["get-recommendations"],
+        ["providers"],
+        ["providers", "add"],
+        ["eval"],
+    ],
+)
 def test_help_is_shown_without_importing_prefect(tmp_path: Path, command: list[str]) -> None:
     result = watchkeeper(tmp_path, *command, "--help", PYTHONPROFILEIMPORTTIME="1")
 
     assert result.returncode == 0
     assert "Usage" in result.stdout
     assert not re.search(r"\|\s+prefect$", result.stderr, re.MULTILINE)
+
+
+def test_help_lists_every_command_with_what_it_is_for(tmp_path: Path) -> None:
+    result = watchkeeper(tmp_path, "--help", COLUMNS="200")
+
+    for name in [name for name in app if not name.startswith("-")]:
+        assert re.search(rf"{name} +[A-Z].+\.", result.stdout), name
+
+
+def test_commands_own_help_has_the_whole_of_its_text(tmp_path: Path) -> None:
+    said = {
+        name: watchkeeper(tmp_path, name, "--help", COLUMNS="200").stdout
+        for name in ("parse", "check-health", "run-check")
+    }
+
+    assert "Exits with 0 if it could be parsed, else with 1 and the reason." in said["parse"]
+    assert "3 unknown or wrong use" in said["check-health"]
+    assert "Flags win over --config" in said["run-check"]
+
+
+@pytest.mark.parametrize("arguments", [["nosuch"], ["--nosuch"], ["channels", "nosuch"], ["up", "--nosuch"]])
+def test_wrong_use_is_named(tmp_path: Path, arguments: list[str]) -> None:
+    result = watchkeeper(tmp_path, *arguments)
+
+    assert result.returncode == 2
+    assert "nosuch" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("name", sorted({*EXPECTED, EXPECTED_OF_SETTINGS, EXPECTED_OF_DATABASE}))
+def test_errors_that_are_known_by_name_are_there(name: str) -> None:
+    assert issubclass(resolve_name(name), Exception)
 
 
 def test_channel_is_added_listed_and_switched_off_without_showing_its_secrets(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from prefect.client.orchestration import PrefectClient
 from prefect.states import Running
 from sinks import HttpSink, SmtpSink
+from sqlalchemy import select
 from stack import LiveStack, live_stack
 
 from deployments.register import register
@@ -21,6 +23,9 @@ from flows.reconcile import SETTLED_AFTER, close_finished
 from flows.report import TAG
 from storage import database as database_room
 from storage import runs
+from storage.tables import CheckRun, PipelineRun
+from storage.vocabulary import RunStatus, RunVia
+from tasks.check.checkers import DEFAULTS
 
 pytestmark = pytest.mark.stack
 
@@ -103,6 +108,39 @@ def test_local_monitor_has_an_interval_schedule_that_is_off_until_asked_for(stac
     assert schedule.active is False
 
 
+def test_prefects_own_command_runs_the_local_monitor_now(stack: LiveStack) -> None:
+    command = [sys.executable, "-m", "prefect", "deployment", "run", "local-monitor/local-monitor"]
+
+    said = subprocess.run(
+        [*command, "--watch"], env={**os.environ, **stack.client_env}, capture_output=True, text=True, check=False
+    )
+
+    assert said.returncode == 0, said.stderr
+    with stack.database.read() as session:
+        run = session.scalars(select(PipelineRun).where(PipelineRun.definition_name == "local-monitor")).one()
+        checks = session.scalars(select(CheckRun).where(CheckRun.trace_id == run.trace_id)).all()
+    assert (run.status in {RunStatus.CHECKED, RunStatus.NOTIFIED}, run.via) == (True, RunVia.PREFECT)
+    assert {check.checker_name for check in checks} == set(DEFAULTS)
+    assert {check.hostname for check in checks} == {os.uname().nodename}
+
+
+def test_registering_once_more_leaves_a_schedule_as_somebody_changed_it(
+    stack: LiveStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_room, "get", lambda: stack.database)
+
+    async def change_and_register() -> tuple[Any, list[Any]]:
+        async with prefect_client(stack) as client:
+            ids = await register(client)
+            [before] = await client.read_deployment_schedules(ids["local-monitor"])
+            await asyncio.gather(register(client), register(client))
+            return before, list(await client.read_deployment_schedules(ids["local-monitor"]))
+
+    before, after = asyncio.run(change_and_register())
+
+    assert [(schedule.id, schedule.active) for schedule in after] == [(before.id, False)]
+
+
 def test_interval_and_wish_that_settings_give_change_the_schedule(
     stack: LiveStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,3 +191,19 @@ def test_no_secret_of_a_channel_is_in_any_log_or_answer(stack: LiveStack, sink: 
     shown = stack.web.get(f"/orchestration/pipeline/{run['run_id']}/").text
     logs = "".join(path.read_text() for path in (stack.home / "logs").iterdir() if path.is_file())
     assert "hunter2-planted" not in shown + logs + stack.said()
+
+
+def test_up_checks_this_machine_by_itself_when_told_to() -> None:
+    with live_stack("--monitor", WATCHKEEPER_MONITOR_INTERVAL_SECONDS="10") as stack:
+        until = time.monotonic() + 60
+        runs_seen: list[PipelineRun] = []
+        while len(runs_seen) < 2 and time.monotonic() < until:
+            time.sleep(0.5)
+            with stack.database.read() as session:
+                ended = PipelineRun.completed_at.is_not(None)
+                runs_seen = list(session.scalars(select(PipelineRun).where(ended)))
+        said = stack.said()
+
+    assert [run.definition_name for run in runs_seen[:2]] == ["local-monitor", "local-monitor"]
+    assert {run.via for run in runs_seen} == {RunVia.PREFECT}
+    assert "monitor: checks this machine every 10 s" in said

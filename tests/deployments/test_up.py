@@ -116,3 +116,17 @@ def test_up_refuses_the_zone_of_a_source_that_does_not_exist(monkeypatch: pytest
 
     with pytest.raises(SettingsError, match=r"unknown source 'zabix'; one of grafana"):
         run(settings.load(), Choice(), pytest.fail)
+
+
+def test_up_refuses_a_checkers_wrong_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHKEEPER_CHECKERS", '{"cpu": {"fro": 3}}')
+
+    with pytest.raises(SettingsError, match=r"WATCHKEEPER_CHECKERS: checker cpu: unknown config key 'fro'"):
+        run(settings.load(), Choice(), pytest.fail)
+
+
+def test_a_setting_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHKEEPER_CHECKERS", "{cpu: {}}")
+
+    with pytest.raises(SettingsError, match=r"^WATCHKEEPER_CHECKERS: must be JSON$"):
+        settings.load()

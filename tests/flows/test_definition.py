@@ -4,7 +4,7 @@ import pytest
 
 from flows.catalog import FLOWS, entrypoint_of
 from flows.definition import DefinitionError, read_definition
-from flows.nodes import NODE_TYPES
+from flows.kinds import KINDS
 from flows.presets import PRESETS, preset
 
 NOTIFY = {"id": "tell", "type": "notify"}
@@ -35,7 +35,7 @@ def test_every_preset_has_a_flow_of_its_name_at_its_entrypoint() -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_node_configs_of_presets_are_valid(name: str) -> None:
     for node in preset(name).path():
-        NODE_TYPES[node.type].kind.config.model_validate(node.config)
+        KINDS[node.type].config.model_validate(node.config)
 
 
 def test_next_orders_the_nodes_not_their_place() -> None:

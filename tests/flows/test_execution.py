@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,6 +14,7 @@ from sqlalchemy import func, select
 
 from flows.direct import run_directly
 from flows.execution import CancelledRunError, Outcome, PostponedError, _reason_to_skip
+from flows.kinds import KINDS
 from storage import channels, definitions, inbox, runs, stages
 from storage.database import Database
 from storage.inbox import NewDelivery
@@ -23,9 +26,10 @@ from storage.vocabulary import (
     NotificationStatus,
     RunStatus,
     RunVia,
+    Stage,
     StageStatus,
 )
-from tasks.attempt import NodeOrder, run_attempt
+from tasks.attempt import NodeOrder, StageContext, run_attempt
 from tasks.ingest.stage import INGEST
 from tasks.notify.stage import NOTIFY
 
@@ -215,6 +219,35 @@ def test_failing_channel_puts_the_run_down_and_goes_on_from_notify(
     assert (len(http_sink.requests), len(keys)) == (2, 1)
 
 
+def test_node_that_always_outlasts_its_time_limit_fails_the_run(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = {"id": "ingest", "type": "ingest", "timeout_seconds": 0.3, "max_retries": 1}
+    with database.write() as session:
+        definitions.save(session, name="direct", config={"version": "1.0", "nodes": [node]})
+
+    is_over = threading.Event()
+
+    def hang(_context: StageContext) -> None:
+        is_over.wait(30)
+
+    async def try_twice(run_id: str) -> Outcome:
+        try:
+            with pytest.raises(PostponedError):
+                await run_directly(run_id)
+            return await run_directly(run_id)
+        finally:
+            is_over.set()
+
+    monkeypatch.setitem(KINDS, "ingest", replace(INGEST, work=hang))
+
+    outcome = asyncio.run(try_twice(make_run(database, FIRING)))
+
+    assert (outcome.status, outcome.message) == (RunStatus.FAILED, "node ingest: not done within 0.3 s")
+    assert rows(database, PipelineRun)[0].last_error_type == "TimeoutError"
+    assert attempts(database) == [("ingest", StageStatus.RETRYING, 1), ("ingest", StageStatus.FAILED, 2)]
+
+
 def test_one_dead_channel_does_not_keep_the_others_from_being_told(
     database: Database, http_sink: HttpSink
 ) -> None:
@@ -319,7 +352,7 @@ def test_cancel_is_honoured_before_the_next_stage(database: Database, http_sink:
         runs.request_cancel(session, flow_run_id="flow-1")
 
     with pytest.raises(CancelledRunError):
-        _reason_to_skip(held)
+        _reason_to_skip(held, Stage.NOTIFY)
 
 
 def test_local_monitor_opens_and_resolves_an_incident_of_its_own(database: Database, http_sink: HttpSink) -> None:

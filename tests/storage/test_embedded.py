@@ -151,21 +151,40 @@ def test_nested_use_shares_the_server_and_leaves_it_running(used_home):
     assert not outer.is_answering()
 
 
-def test_processes_that_start_at_once_on_a_fresh_home_get_one_server(home):
+def user_of(home):
+    """A process that uses the server: says so, and once it is told to end, whether it still answered."""
     script = (
         "import sys, pathlib, storage.embedded as e\n"
-        "with e.running(pathlib.Path(sys.argv[1])) as server: print(server.is_answering(), input())"
+        "with e.running(pathlib.Path(sys.argv[1])) as server:\n"
+        "    print(server.is_answering(), flush=True); print(server.is_answering(), input())"
     )
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, home],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[2],
-        )
-        for _ in range(2)
-    ]
+    return subprocess.Popen(
+        [sys.executable, "-c", script, home],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+
+
+def test_the_command_that_started_the_server_leaves_it_to_those_that_still_use_it(used_home):
+    first = user_of(used_home)
+    assert first.stdout.readline() == "True\n"
+    second = user_of(used_home)
+    assert second.stdout.readline() == "True\n"
+
+    first.stdin.write("done\n")
+    first.stdin.flush()
+    assert first.stdout.readline() == "True done\n"
+    time.sleep(0.5)
+
+    assert second.communicate("done\n", timeout=20)[0] == "True done\n"
+    assert first.wait(20) == second.returncode == 0
+    assert not EmbeddedServer(used_home).is_answering()
+
+
+def test_processes_that_start_at_once_on_a_fresh_home_get_one_server(home):
+    both = [user_of(home) for _ in range(2)]
 
     # Both hold the server before either may end.
     deadline = time.monotonic() + 20
@@ -173,9 +192,12 @@ def test_processes_that_start_at_once_on_a_fresh_home_get_one_server(home):
     while not server.is_answering() and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(1)
-    said = [process.communicate("done\n")[0] for process in both]
+    for process in both:
+        process.stdin.write("done\n")
+        process.stdin.flush()
+    said = [process.communicate(timeout=30)[0] for process in both]
 
-    assert said == ["True done\n", "True done\n"]
+    assert said == ["True\nTrue done\n", "True\nTrue done\n"]
 
 
 def test_databases_can_be_created_by_many_at_once(used_home):

@@ -2,7 +2,8 @@ import time
 
 import pytest
 
-from storage.redaction import MASK, READABLE_NAMES, SECRET_MARKS, redact, redact_text
+from storage.redaction import MASK, redact, redact_text
+from storage.secret_names import READABLE_NAMES, SECRET_MARKS
 
 
 @pytest.mark.parametrize("mark", SECRET_MARKS)
@@ -24,11 +25,44 @@ def test_a_secret_is_hidden_at_any_depth_and_whatever_its_type():
 
 
 def test_the_rule_is_broad_and_hides_monkey_and_keyboard_too():
-    assert redact({"monkey": 1, "keyboard": 2, "apiserver": 3}) == {
-        "monkey": MASK,
-        "keyboard": MASK,
-        "apiserver": MASK,
-    }
+    assert redact({"monkey": 1, "keyboard": 2, "apiary": 3}) == {"monkey": MASK, "keyboard": MASK, "apiary": MASK}
+
+
+@pytest.mark.parametrize("name", ["pass", "db_pass", "SMTP-PASS", "auth", "REDISCLI_AUTH"])
+def test_a_name_that_ends_in_one_of_two_words_hides_its_value(name):
+    assert redact({name: "hunter2"}) == {name: MASK}
+    assert redact_text(f"{name}=hunter2") == f"{name}={MASK}"
+
+
+@pytest.mark.parametrize("name", ["bypass", "author", "pass_count", "authors", "compass"])
+def test_a_word_that_only_has_such_letters_hides_nothing(name):
+    assert redact({name: "x1"}) == {name: "x1"}
+    assert redact_text(f"{name}=x1") == f"{name}=x1"
+
+
+def test_a_count_of_passes_stays():
+    assert redact_text("pass=12 fail=0") == "pass=12 fail=0"
+
+
+@pytest.mark.parametrize("label", ["apiserver", "keyspace", "api_version", "incident_key", "API-Version"])
+def test_labels_that_say_where_the_trouble_is_stay_and_their_secrets_do_not(label):
+    value = {label: "shop", "b": [{label: "at https://ann:hunter2@x"}]}
+
+    assert redact(value) == {label: "shop", "b": [{label: "at https://***@x"}]}
+
+
+def test_a_mapping_that_looks_like_a_reference_holds_no_secret_in_the_open():
+    value = {"labels": {"env": "postgres://ann:hunter2@db"}, "password": {"env": "postgres://ann:hunter2@db"}}
+
+    assert "hunter2" not in str(redact(value))
+
+
+def test_a_secret_in_a_name_is_hidden():
+    assert redact({"https://ann:hunter2@x": 1, 7: 2}) == {"https://***@x": 1, 7: 2}
+
+
+def test_a_very_long_name_is_looked_at_too():
+    assert redact({"x" * 300 + "token": "hunter2"}) == {"x" * 300 + "token": MASK}
 
 
 @pytest.mark.parametrize("name", sorted(READABLE_NAMES))
@@ -156,3 +190,12 @@ def test_100_kilobytes_of_anything_take_no_time(text):
     redact_text(nasty)
 
     assert time.monotonic() - began < 2
+
+
+def test_what_was_measured_of_a_path_is_shown_whatever_the_path_is_called() -> None:
+    measured = {"disks": {"/srv/api": {"percent": 96.2, "token": "hunter2"}}, "/run/token": "hunter2"}
+
+    assert redact(measured) == {
+        "disks": {"/srv/api": {"percent": 96.2, "token": "***"}},
+        "/run/token": "***",
+    }

@@ -2,43 +2,17 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from raw_server import raw_server
 from sinks import Answer, HttpSink
 
 from tasks.errors import PermanentError, TransientError
 from tasks.http import MAX_BODY_BYTES, OutboundRequest, OutboundResponse, judge, parse_retry_after, send
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-
-
-@contextmanager
-def raw_server(speak: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A server that reads one request per connection and then does what `speak` does with the socket."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                connection.recv(65536)
-                with suppress(OSError):
-                    speak(connection)
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join(5)
 
 
 def drip(prefix: bytes) -> Callable[[socket.socket], None]:

@@ -1,4 +1,7 @@
+import threading
+
 import pytest
+from raw_server import raw_server
 from sinks import HttpSink
 
 from tasks.errors import PermanentError, TransientError
@@ -95,3 +98,20 @@ def test_a_prefect_block_that_is_not_there_is_permanent_and_a_failing_server_is_
         pytest.raises(error, match=r"^password: Prefect Secret block 'smtp'"),
     ):
         resolve({"password": {"prefect": "smtp"}})
+
+
+def test_a_prefect_server_that_never_answers_is_not_waited_for_long(monkeypatch):
+    from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415  takes 2 s
+
+    monkeypatch.setattr("tasks.secrets.MAX_LOAD_SECONDS", 0.2)
+    is_over = threading.Event()
+    with (
+        raw_server(lambda _: is_over.wait(30) and None) as url,
+        temporary_settings({PREFECT_API_URL: f"{url}/api"}),
+    ):
+        with pytest.raises(TransientError) as caught:
+            resolve({"password": {"prefect": "smtp"}})
+        is_over.set()
+
+    said = "password: Prefect Secret block 'smtp': Prefect's server did not answer within 0.2 s"
+    assert str(caught.value) == said

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -15,13 +16,13 @@ from sqlalchemy import insert
 
 from storage import notifications, runs, settings
 from storage.alerts import add_history
-from storage.analyses import AnalysisOrder, add_succeeded
+from storage.analyses import AnalysisOrder, add_failed, add_succeeded, begin
 from storage.database import Database
 from storage.incidents import NOTE_MAX_CHARS
 from storage.records import Analysis, ChannelConfig, IncidentChange
 from storage.tables import Alert
 from storage.tables.base import utc_now
-from storage.vocabulary import AlertEvent, AlertStatus, IncidentStatus, NotificationReason, Severity
+from storage.vocabulary import AlertEvent, AlertStatus, FailureKind, IncidentStatus, NotificationReason, Severity
 from webhook_app.app import create_app
 
 OPEN, ACKNOWLEDGED = IncidentStatus.OPEN, IncidentStatus.ACKNOWLEDGED
@@ -176,7 +177,7 @@ def test_detail_shows_the_runs_and_messages_of_an_incident(client: FlaskClient, 
             change = IncidentChange(incident_id=about.id, episode=1, reason=NotificationReason.FIRING)
             notifications.reserve(session, [(channel, change)], run_id=run.run_id, trace_id="t")
         order = AnalysisOrder("local", {}, incident.id, analysed.run_id, "t", NOW)
-        add_succeeded(session, order, Analysis(summary="full"), fallback_used=False)
+        add_succeeded(session, order, Analysis(summary="full"), completed_at=NOW)
 
     shown = client.get(f"/incidents/{incident.id}/").json
 
@@ -184,6 +185,50 @@ def test_detail_shows_the_runs_and_messages_of_an_incident(client: FlaskClient, 
     assert [run["run_id"] for run in shown["runs"]] == expected
     assert [(told["channel"], told["incident_id"]) for told in shown["notifications"]] == [("mail", incident.id)]
     assert client.get(shown["runs"][0]["url"]).status_code == 200
+
+
+def test_detail_and_run_show_why_an_analysis_failed_and_who_stood_in(
+    client: FlaskClient, database: Database
+) -> None:
+    with database.write() as session:
+        incident = add_incident(session)
+        run_id = runs.create_run(session, definition_name="full", definition_version=1).run_id
+        asked, ruled = (
+            AnalysisOrder(kind, {}, incident.id, run_id, "t", NOW, model_name="m") for kind in ("openai", "local")
+        )
+        kind, answer = FailureKind.KEY_REFUSED, Analysis(summary="full", probable_cause="logs", confidence=0.5)
+        add_failed(session, asked, "PermanentError: answered 401: api_key=hunter2", kind=kind)
+        add_succeeded(session, ruled, answer, completed_at=NOW, fallback_used=True, kind=kind)
+        begin(session, replace(asked, run_id="another"), most_tokens=5, daily_tokens=0)
+
+    of_incident = client.get(f"/incidents/{incident.id}/").json["analyses"]
+    of_run = client.get(f"/orchestration/pipeline/{run_id}/").json["analyses"]
+
+    assert (of_incident[1:], of_incident[0]["total_tokens"]) == (of_run, 5)
+    stood_in, failed = of_run
+    assert failed["error"] == "PermanentError: answered 401: api_key=***"
+    told = ("provider", "model", "status", "fallback_used", "run_id", "failure_kind", "started_at")
+    began = failed["started_at"]
+    assert [failed[name] for name in told] == ["openai", "m", "FAILED", False, run_id, kind, began]
+    assert failed["completed_at"] >= began
+    assert (stood_in["provider"], stood_in["fallback_used"], stood_in["error"]) == ("local", True, "")
+    assert [stood_in[name] for name in ("summary", "probable_cause", "confidence")] == ["full", "logs", 0.5]
+    assert (stood_in["recommendations_count"], stood_in["cached_from"]) == (0, None)
+
+
+def test_only_the_newest_twenty_analyses_are_shown(client: FlaskClient, database: Database) -> None:
+    with database.write() as session:
+        incident = add_incident(session)
+        run_id = runs.create_run(session, definition_name="full", definition_version=1).run_id
+        order = AnalysisOrder("openai", {}, incident.id, run_id, "t", NOW)
+        ids = [add_failed(session, order, "no").id for _ in range(21)]
+
+    shown = [
+        client.get(url).json["analyses"]
+        for url in (f"/incidents/{incident.id}/", f"/orchestration/pipeline/{run_id}/")
+    ]
+
+    assert [[analysis["id"] for analysis in analyses] for analyses in shown] == [ids[:0:-1]] * 2
 
 
 def test_incident_of_five_thousand_alerts_is_shown_in_part_and_at_once(

@@ -7,17 +7,18 @@ import psutil
 from pydantic import FiniteFloat
 
 from storage.records import CheckResult
-from tasks.check.checkers.base import Checker, RisingConfig, crossed, gib, judge_rising
+from tasks.check.checkers.base import Checker, RisingConfig, conclude, gib
 
 
 @dataclass(frozen=True)
 class Memory(Checker):
     """Memory that programs cannot have: everything but what the kernel calls available.
 
-    With `include_swap` the fuller of memory and swap decides.
+    With `include_swap` the fuller of memory and swap decides; where there is no swap, none of it is used.
     """
 
     kind: ClassVar[str] = "memory"
+    measures: ClassVar[str] = "memory in use, swap where asked for"
 
     class Config(RisingConfig):
         """Percentages of the whole."""
@@ -42,14 +43,8 @@ class Memory(Checker):
             swap = _swap()
             metrics |= swap
             used["Swap"] = swap["swap_percent"]
-        status = judge_rising(max(used.values()), self.config)
-        readings = ", ".join(f"{name} {percent:.1f} % used" for name, percent in used.items())
-        return CheckResult(
-            checker_name=self.kind,
-            status=status,
-            message=f"{readings}{crossed(status, self.config)}",
-            metrics=metrics,
-        )
+        sentence = ", ".join(f"{name} {percent:.1f} % used" for name, percent in used.items())
+        return conclude(self.kind, [self.config.read(max(used.values()), sentence)], metrics=metrics)
 
 
 def _swap() -> dict[str, float]:

@@ -8,7 +8,7 @@ from datetime import UTC, tzinfo
 from typing import Any
 
 from storage.records import ParsedAlert, ParsedPayload
-from tasks.ingest.body import storable
+from storage.storable import storable
 from tasks.ingest.sources import alertmanager, datadog, generic, grafana, newrelic, opsgenie, pagerduty, zabbix
 from tasks.ingest.sources.base import Source, UnreadablePayloadError
 from tasks.ingest.times import in_utc

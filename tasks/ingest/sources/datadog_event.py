@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
-from tasks.ingest.body import storable_text
+from storage.storable import storable_text
 from tasks.ingest.sources.base import text_of
 
 TEST = "[TEST]"  # before the name in what the button "Test Notifications" sends

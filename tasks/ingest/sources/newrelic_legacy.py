@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from storage.records import ParsedAlert
+from storage.storable import storable
 from storage.vocabulary import AlertStatus, Lifecycle
-from tasks.ingest.body import BodyError, read_json, storable
+from tasks.ingest.body import BodyError, read_json
 from tasks.ingest.fingerprint import bounded
 from tasks.ingest.sources.base import UnreadablePayloadError, text_of
 from tasks.ingest.sources.newrelic_fields import about, entities_of, said, severity_of

@@ -5,7 +5,7 @@ from typing import cast
 from pydantic import ValidationError
 
 from storage.records import ChannelConfig
-from tasks.errors import PermanentError
+from tasks.errors import PermanentError, faults_of
 from tasks.notify.channels.base import Channel, DriverConfig
 from tasks.notify.channels.email import Email
 from tasks.notify.channels.generic import Generic
@@ -35,10 +35,4 @@ def build(config: ChannelConfig) -> Channel:
     except PermanentError as error:
         raise PermanentError(f"channel {config.name!r}: {error}") from None
     except ValidationError as error:  # not chained: it holds the values
-        raise PermanentError(f"channel {config.name!r}: {_faults(error)}") from None
-
-
-def _faults(error: ValidationError) -> str:
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    texts = ((".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")) for fault in faults)
-    return "; ".join(f"{path}: {said}" if path else said for path, said in texts)
+        raise PermanentError(f"channel {config.name!r}: {faults_of(error)}") from None

@@ -1,95 +1,38 @@
 import re
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from storage.records import AlertView, Analysis, CheckResult, IncidentView
+from storage.records import Reading
 from storage.vocabulary import AlertStatus, CheckStatus, IncidentStatus, RecommendationPriority, Severity
 from tasks.analyze.providers import PROVIDERS
-from tasks.analyze.providers.base import AnalysisRequest, Origin
-from tasks.analyze.providers.local import Local, Support
+from tasks.analyze.providers.local import Local
+from tasks.analyze.request import AnalysisRequest
+from tasks.analyze.rules.finding import Support
+from tasks.hosts import Origin
+from tests.local_requests import EVIDENCE, alert, analyze, check, incident, own_alert, read, texts
 
-STARTED = datetime(2026, 9, 14, 3, 0, tzinfo=UTC)
-EVIDENCE: dict[str, Any] = {
-    "hostname": "hub",
-    "load_averages": [8.1, 7.2, 5.0],
-    "cpu_count": 2,
-    "disks": [
-        {"path": "/", "file_system": "ext4", "used_percent": 97.0, "total_gb": 100.0, "free_gb": 3.0},
-        {"path": "/srv", "file_system": "ext4", "used_percent": 41.0, "total_gb": 900.0, "free_gb": 531.0},
-    ],
-    "processes": {
-        "by_memory": [{"pid": 4242, "name": "hubdb", "rss_mb": 4100.0, "memory_percent": 25.0}],
-        "by_cpu": [{"pid": 777, "name": "hubcrunch", "cpu_seconds": 9000.0}],
-    },
-}
 HUB_PROCESSES = re.compile("hubdb|hubcrunch|4242|777")
-
-
-def alert(name: str, description: str = "", status: AlertStatus = AlertStatus.FIRING, **labels: str) -> AlertView:
-    return AlertView(
-        id=1,
-        source="alertmanager",
-        fingerprint="f",
-        name=name,
-        status=status,
-        severity=Severity.CRITICAL,
-        description=description,
-        labels=labels,
-        annotations={},
-        started_at=STARTED,
-        ended_at=None,
-    )
-
-
-def incident(*alerts: AlertView, **changes: Any) -> IncidentView:
-    fields: dict[str, Any] = {
-        "id": 7,
-        "title": alerts[0].name if alerts else "Something",
-        "status": IncidentStatus.OPEN,
-        "severity": Severity.CRITICAL,
-        "description": "",
-        "episode": 1,
-        "started_at": STARTED,
-        "resolved_at": None,
-        "environment": "",
-        "alert_count": len(alerts),
-        "firing_alert_count": len(alerts),
-        "severity_counts": {},
-        "truncated_alerts": 0,
-        "alerts": list(alerts),
-    }
-    return IncidentView(**fields | changes)
-
-
-def check(name: str, status: CheckStatus, message: str = "", **metrics: Any) -> CheckResult:
-    return CheckResult(
-        checker_name=name,
-        status=status,
-        message=message or f"{name} reading",
-        metrics=metrics,
-        warning_threshold=80.0,
-        critical_threshold=95.0,
-    )
-
-
-def analyze(about: IncidentView | None, *checks: CheckResult, evidence: dict[str, Any] = EVIDENCE) -> Analysis:
-    request = AnalysisRequest(incident=about, checks=list(checks), evidence=evidence)
-    return Local(Local.Config()).analyze(request)
-
-
-def texts(analysis: Analysis) -> str:
-    return analysis.model_dump_json()
 
 
 FULL_DISK = check(
     "disk",
     CheckStatus.CRITICAL,
-    "/ 97.0 % full (critical at 95 %)",
-    disks={"/": {"percent": 97.0, "free_gb": 3.0}, "/srv": {"percent": 41.0, "free_gb": 531.0}},
+    "/ 97.0 % full, 3.0 GB free (critical at 95 %)",
     worst_path="/",
+).model_copy(
+    update={
+        "readings": [
+            Reading(
+                target="/",
+                status=CheckStatus.CRITICAL,
+                held=CheckStatus.CRITICAL,
+                message="/ 97.0 % full, 3.0 GB free (critical at 95 %)",
+            ),
+            Reading(target="/srv", status=CheckStatus.OK, held=CheckStatus.OK, message="/srv 41.0 % full"),
+        ]
+    }
 )
 HIGH_MEMORY = check("memory", CheckStatus.CRITICAL, "Memory 96.0 % used (critical at 95 %)")
 BUSY_CPU = check("cpu", CheckStatus.WARNING, "CPU 88.0 % busy (warning at 80 %)")
@@ -182,9 +125,7 @@ def test_no_evidence_is_said_to_be_none() -> None:
 def test_memory_over_its_threshold_on_the_same_host_names_the_largest_process() -> None:
     analysis = analyze(incident(alert("HighMemory", host="hub")), HIGH_MEMORY)
 
-    assert analysis.summary == (
-        "HighMemory: critical, 1 of 1 alerts firing. Measured on hub: Memory 96.0 % used (critical at 95 %)."
-    )
+    assert analysis.summary == ("HighMemory: critical. Measured on hub: Memory 96.0 % used (critical at 95 %).")
     assert "hubdb (pid 4242, 4100 MB)" in analysis.probable_cause
     assert analysis.confidence == 0.8
     assert analysis.recommendations[0].details["processes"][0]["pid"] == 4242
@@ -195,14 +136,43 @@ def test_a_busy_cpu_on_the_same_host_names_load_and_processes() -> None:
     analysis = analyze(incident(alert("HighCPU", host="hub")), BUSY_CPU)
 
     assert "Load averages 8.1, 7.2, 5" in analysis.probable_cause
-    assert "hubcrunch (pid 777, 9000 s)" in analysis.probable_cause
+    assert "Most of the work is that of hubcrunch (pid 777, 182 % of a core)." in analysis.probable_cause
+
+
+def test_a_snapshot_of_an_older_version_names_no_busy_process() -> None:
+    old = EVIDENCE | {"processes": {"by_cpu": [{"pid": 777, "name": "hubcrunch", "cpu_seconds": 9000.0}]}}
+
+    analysis = analyze(incident(alert("HighCPU", host="hub")), BUSY_CPU, evidence=old)
+
+    assert "Load averages 8.1, 7.2, 5 on 2 cores." in analysis.probable_cause
 
 
 def test_a_full_disk_on_the_same_host_names_every_disk_over_the_threshold_and_no_other() -> None:
     analysis = analyze(incident(alert("DiskFull", host="hub")), FULL_DISK)
 
-    assert "Left where it is short: 3 GB on /." in analysis.probable_cause
+    assert "/ 97.0 % full, 3.0 GB free" in analysis.probable_cause
     assert list(analysis.recommendations[0].details["disks"]) == ["/"]
+
+
+def test_a_mount_point_is_judged_by_the_worst_check_that_read_it() -> None:
+    inodes = check("disk_inodes", CheckStatus.WARNING).model_copy(
+        update={
+            "readings": [
+                Reading(
+                    target="/srv",
+                    status=CheckStatus.WARNING,
+                    held=CheckStatus.WARNING,
+                    message="/srv 85.0 % of inodes used, 12 free",
+                )
+            ]
+        }
+    )
+    about = incident(alert("FilesystemAlmostFull", host="hub", mountpoint="/srv"))
+
+    analysis = analyze(about, FULL_DISK, inodes)
+
+    assert "/srv 85.0 % of inodes used" in analysis.probable_cause
+    assert analysis.confidence == 0.8
 
 
 def test_an_alert_about_another_host_never_blames_a_process_of_our_own() -> None:
@@ -248,7 +218,10 @@ def test_a_normal_reading_of_the_same_host_speaks_against_the_words() -> None:
 
     analysis = analyze(incident(alert("HighMemory", host="hub")), calm)
 
-    assert "but now hub reads: Memory 34.0 % used. That is normal" in analysis.probable_cause
+    assert analysis.summary.endswith("Not seen on hub now: Memory 34.0 % used.")
+    assert "what hub reads of it now is normal" in analysis.probable_cause
+    assert analysis.recommendations[0].title == "Check whether it is over on hub"
+    assert analysis.recommendations[0].priority == "medium"
     assert analysis.confidence == 0.2
 
 
@@ -291,7 +264,7 @@ def test_what_else_is_over_a_threshold_takes_its_priority_from_its_check() -> No
 def test_the_alerts_mount_point_is_judged_by_its_own_reading_and_not_by_a_fuller_disk() -> None:
     analysis = analyze(incident(alert("FilesystemAlmostFull", host="hub", mountpoint="/srv")), FULL_DISK)
 
-    assert "but now hub reads: /srv 41.0 % full. That is normal" in analysis.probable_cause
+    assert analysis.summary.endswith("Not seen on hub now: /srv 41.0 % full.")
 
 
 def test_a_mount_point_that_was_not_read_is_not_judged_by_another_disk() -> None:
@@ -336,7 +309,10 @@ def test_a_resolved_incident_is_said_to_be_resolved_and_not_urgent() -> None:
 def test_without_an_incident_the_worst_check_comes_first() -> None:
     analysis = analyze(None, check("memory", CheckStatus.OK), BUSY_CPU, FULL_DISK)
 
-    assert analysis.summary == ("Of 3 checks on hub, 2 over a threshold. / 97.0 % full (critical at 95 %).")
+    assert analysis.summary == (
+        "Of 3 checks on hub, 2 are over a threshold: "
+        "/ 97.0 % full, 3.0 GB free (critical at 95 %); CPU 88.0 % busy (warning at 80 %)."
+    )
     assert [(item.type, item.priority) for item in analysis.recommendations] == [
         ("disk", "critical"),
         ("cpu", "high"),
@@ -352,7 +328,7 @@ def test_without_an_incident_or_a_host_name_bad_checks_still_count() -> None:
 def test_without_an_incident_good_checks_need_nothing() -> None:
     analysis = analyze(None, check("memory", CheckStatus.OK), check("cpu", CheckStatus.OK))
 
-    assert analysis.summary == "All 2 checks on hub are within their thresholds."
+    assert analysis.summary == ("All 2 checks on hub are within their thresholds: memory reading; cpu reading.")
     assert analysis.recommendations == []
     assert analysis.confidence is None
 
@@ -360,7 +336,7 @@ def test_without_an_incident_good_checks_need_nothing() -> None:
 def test_without_an_incident_a_check_that_could_not_measure_is_named() -> None:
     analysis = analyze(None, check("memory", CheckStatus.OK), check("disk", CheckStatus.UNKNOWN, "timed out"))
 
-    assert analysis.summary == "Of 2 checks on hub, 1 could not measure. timed out."
+    assert analysis.summary == "Of 2 checks on hub, 1 could not measure: timed out."
     assert analysis.confidence == 0.1
 
 
@@ -409,3 +385,40 @@ def test_an_unknown_config_key_is_refused_by_name() -> None:
 
 def test_the_registry_names_each_provider_by_its_kind() -> None:
     assert {name: provider.kind for name, provider in PROVIDERS.items()} == {name: name for name in PROVIDERS}
+
+
+@pytest.mark.parametrize(
+    ("checker", "target", "message"),
+    [
+        ("certificate", "shop.example.org:443", "shop.example.org:443 expires in 3 days"),
+        ("raid", "md0", "md0 is degraded: 1 of 2 devices"),
+        ("process", "", "keycloak does not run"),
+        ("disk_inodes", "/srv", "/srv 97.0 % of inodes used, 12 free"),
+    ],
+)
+def test_an_alert_of_our_own_is_answered_by_that_checkers_reading_and_no_other(
+    checker: str, target: str, message: str
+) -> None:
+    own = read(checker, CheckStatus.CRITICAL, target, message)
+
+    analysis = analyze(incident(own_alert(checker, target)), FULL_DISK, HIGH_MEMORY, own)
+
+    assert analysis.probable_cause.startswith(f"On hub: {message}.")
+    assert analysis.confidence == 0.8
+
+
+def test_commands_about_an_alert_of_our_own_name_its_own_path() -> None:
+    own = read("disk", CheckStatus.CRITICAL, "/data", "/data 99.0 % full")
+
+    analysis = analyze(incident(own_alert("disk", "/data")), own)
+
+    assert "df -h /data" in analysis.recommendations[0].actions[0]
+
+
+def test_an_alert_of_our_own_whose_check_could_not_be_made_is_not_confirmed() -> None:
+    silent = read("disk", CheckStatus.UNKNOWN, "/nfs", "/nfs did not answer within 9 s")
+
+    analysis = analyze(incident(own_alert("disk", "/nfs")), silent, FULL_DISK)
+
+    assert "On hub: /nfs did not answer within 9 s." in analysis.probable_cause
+    assert analysis.confidence == 0.4

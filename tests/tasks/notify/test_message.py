@@ -15,6 +15,7 @@ from storage.records import (
 from storage.vocabulary import (
     AlertStatus,
     CheckStatus,
+    FailureKind,
     IncidentStatus,
     NotificationReason,
     RecommendationPriority,
@@ -71,10 +72,15 @@ def make_incident(*alerts, **values):
     return IncidentView(**(defaults | values))
 
 
-def make_analysis(*, fallback_used=False, **values):
-    analysis = Analysis(summary="The disk fills up.", **values)
+def make_analysis(*, fallback_used=False, instead_of="", failure=None, **values):
     return IncidentAnalysis(
-        incident_id=7, provider="local", fallback_used=fallback_used, ai_output_ref="analysis:1", analysis=analysis
+        incident_id=7,
+        provider="local",
+        fallback_used=fallback_used,
+        ai_output_ref="analysis:1",
+        analysis=Analysis(summary="The disk fills up.", **values),
+        instead_of=instead_of,
+        failure=failure,
     )
 
 
@@ -83,6 +89,7 @@ def say(incident, **values):
         "reason": NotificationReason.FIRING,
         "checks": [],
         "hostname": "watch-01",
+        "evidence": {},
         "analysis": None,
         "links": {},
         "trace_id": "trace-1",
@@ -151,11 +158,18 @@ def test_a_firing_message_reads_as_a_whole():
     checks = [
         CheckResult(checker_name="cpu", status=CheckStatus.OK, message="12 % used"),
         CheckResult(checker_name="disk", status=CheckStatus.CRITICAL, message="97 % used"),
+        CheckResult(checker_name="raid", status=CheckStatus.SKIPPED, message="no array"),
     ]
+    evidence = {
+        "hostname": "watch-01",
+        "measured_at": "2026-03-01T02:14:05+00:00",
+        "memory": {"used_percent": 41.0, "total_gb": 15.62},
+    }
 
     notification = say(
         incident,
         checks=checks,
+        evidence=evidence,
         analysis=make_analysis(
             probable_cause="Log growth.", confidence=0.82, recommendations=[advice], model_name="m-1"
         ),
@@ -178,16 +192,16 @@ def test_a_firing_message_reads_as_a_whole():
         "… and 12 more\n"
         "37 more were cut by the sender\n"
         "\n"
-        "Checks on watch-01:\n"
-        "- disk on watch-01: critical, 97 % used\n"
-        "- cpu on watch-01: ok, 12 % used\n"
-        "\n"
         "Analysis by m-1:\n"
         "The disk fills up.\n"
         "Probable cause: Log growth. (confidence 82%)\n"
         "Recommended actions:\n"
         "- [high] Free space: Logs have grown.\n"
         "  - journalctl --vacuum-size=1G\n"
+        "\n"
+        "Checks on watch-01:\n"
+        "- disk on watch-01: critical, 97 % used\n"
+        "- 1 is ok\n"
         "\n"
         "run: https://watch.example/run/1\n"
         "Runbook: https://wiki.example/disk\n"
@@ -197,10 +211,45 @@ def test_a_firing_message_reads_as_a_whole():
     )
 
 
-def test_the_fallback_is_named():
-    notification = say(make_incident(make_alert()), analysis=make_analysis(fallback_used=True))
+@pytest.mark.parametrize(
+    ("known", "links", "heading"),
+    [
+        ({}, {}, "AI analysis unavailable. The local rules say:"),
+        ({"instead_of": "openai"}, {}, "AI analysis unavailable (openai). The local rules say:"),
+        (
+            {"instead_of": "grok", "failure": FailureKind.UNFIT_REPLY},
+            {"run": "https://watch.example/run/1"},
+            (
+                "AI analysis unavailable (grok): its reply did not fit (more under the link to the run). "
+                "The local rules say:"
+            ),
+        ),
+    ],
+)
+def test_the_fallback_says_who_gave_no_answer_and_why_and_where_to_look(known, links, heading):
+    analysis = make_analysis(fallback_used=True, **known)
 
-    assert "AI analysis unavailable" in notification.message
+    notification = say(make_incident(make_alert()), analysis=analysis, links=links)
+
+    assert f"\n{heading}\nThe disk fills up." in notification.message
+    assert all(f"\nrun: {url}" in notification.message for url in links.values())
+
+
+def test_every_kind_of_failure_has_words_of_its_own():
+    assert len({kind.told for kind in FailureKind}) == len(FailureKind)
+
+
+def test_that_another_host_was_not_measured_is_one_line_unless_the_rules_said_it():
+    incident = make_incident(make_alert(labels={"instance": "db-03.lan:9100"}))
+    evidence = {"hostname": "watch-01", "memory": {"used_percent": 41.0, "total_gb": 15.62}}
+    by_rules = make_analysis(probable_cause="Log growth.")
+    by_ai = by_rules.model_copy(update={"provider": "openai"})
+
+    told = [say(incident, evidence=evidence, analysis=each).message for each in (None, by_ai, by_rules)]
+
+    line = "\n\nNothing was measured on db-03.lan: the readings are of watch-01, Watchkeeper's own host.\n\n"
+    assert [line in message for message in told] == [True, True, False]
+    assert not any("memory" in message for message in told)
 
 
 def test_an_analysis_by_the_chosen_provider_is_not_called_unavailable():
@@ -218,6 +267,16 @@ def test_firing_that_is_over_by_the_time_of_writing_says_so():
     )
 
 
+def test_checks_that_do_not_apply_to_the_host_are_in_the_context_only():
+    checks = [CheckResult(checker_name="raid", status=CheckStatus.SKIPPED, message="no array")] * 30
+
+    notification = say(make_incident(make_alert()), checks=checks)
+
+    assert "raid" not in notification.message
+    assert "Checks" not in notification.message
+    assert [check["status"] for check in notification.context["checks"]] == ["skipped"] * 30
+
+
 def test_the_context_is_the_incident_as_json():
     alerts = [make_alert(id=number) for number in range(30)]
     check = CheckResult(
@@ -226,7 +285,7 @@ def test_the_context_is_the_incident_as_json():
 
     context = say(make_incident(*alerts), checks=[check], links={"run": "https://watch.example/1"}).context
 
-    assert list(context) == ["incident", "alerts", "checks", "analysis", "links", "trace_id", "run_id"]
+    assert list(context) == ["incident", "alerts", "checks", "evidence", "analysis", "links", "trace_id", "run_id"]
     assert (context["incident"]["id"], context["incident"]["episode"]) == (7, 1)
     assert len(context["alerts"]) == 20
     assert context["checks"][0]["hostname"] == "watch-01"

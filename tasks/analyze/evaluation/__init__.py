@@ -1,0 +1,1 @@
+"""Recorded incidents, and how good a provider's answers about them are."""

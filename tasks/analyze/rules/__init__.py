@@ -1,0 +1,1 @@
+"""The fixed rules by which the local provider answers."""

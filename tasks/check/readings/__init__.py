@@ -1,0 +1,1 @@
+"""How this host and others are read: what checkers and the evidence are made of."""

@@ -1,0 +1,88 @@
+"""Connections whose every operation ends at one deadline, for httpcore and whatever is built on it.
+
+Timeouts of httpx and httpcore bound one read each, so a server that sends a byte now and then would hold a thread
+for ever.
+"""
+
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpcore
+
+
+class _Deadline(threading.local):
+    """When the exchange of this thread must end, by the monotonic clock; None outside of one."""
+
+    at: float | None = None
+
+
+_current = _Deadline()
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """What this thread does over DeadlineBackend in the block ends that long from now, with a timeout."""
+    _current.at = time.monotonic() + seconds
+    try:
+        yield
+    finally:
+        _current.at = None
+
+
+def is_running() -> bool:
+    """Whether this thread is within a deadline's block."""
+    return _current.at is not None
+
+
+def _within_deadline(timeout: float | None) -> float | None:
+    if _current.at is None:
+        return timeout
+    left = _current.at - time.monotonic()
+    if left <= 0:
+        raise httpcore.ReadTimeout
+    return left if timeout is None else min(left, timeout)
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection whose every operation also ends at the deadline."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _within_deadline(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _within_deadline(timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        secured = self._stream.start_tls(ssl_context, server_hostname, _within_deadline(timeout))
+        return _Stream(secured)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class DeadlineBackend(httpcore.SyncBackend):
+    """Opens connections that keep the deadline."""
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        """A connection that keeps it too."""
+        stream = super().connect_tcp(host, port, _within_deadline(timeout), local_address, socket_options)
+        return _Stream(stream)

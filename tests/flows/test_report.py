@@ -1,0 +1,163 @@
+"""What a run leaves for people to read: its messages and its report, here about the host's state."""
+
+import asyncio
+import json
+import socket
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sinks import HttpSink
+from sqlalchemy import select
+
+from flows.direct import run_directly
+from flows.report import markdown_report
+from storage import channels, definitions, inbox, runs, stages
+from storage.database import Database
+from storage.inbox import NewDelivery
+from storage.records import Analysis, AnalyzeResult, CheckResult, ChecksResult, IncidentAnalysis, Recommendation
+from storage.tables import PipelineRun
+from storage.vocabulary import CheckStatus, FailureKind, RecommendationPriority, RecommendationType
+
+# What is the same whatever the database is.
+on_one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def finish_run(database: Database, result: AnalyzeResult | ChecksResult) -> str:
+    """A run whose check or analyze stage left this."""
+    with database.write() as session:
+        run_id = runs.create_run(session, definition_name="full", definition_version=1).run_id
+        run = session.scalars(select(PipelineRun).where(PipelineRun.run_id == run_id)).one()
+        row = stages.begin_attempt(session, run_pk=run.id, run_id=run_id, stage=result.stage, node_id="node")
+        stages.succeed(row, result.model_dump(mode="json"))
+    return run_id
+
+
+def report(database: Database, run_id: str) -> str:
+    with database.read() as session:
+        return markdown_report(session, run_id)
+
+
+def test_the_report_has_the_hosts_state_in_a_line_and_skipped_checks_as_skipped(database: Database) -> None:
+    check = CheckResult(checker_name="raid", status=CheckStatus.SKIPPED, message="no array here")
+    process = {"pid": 5, "name": "a|b", "cpu_percent": 50, "rss_mb": 10.0}
+    evidence: dict[str, Any] = {
+        "hostname": "web-01",
+        "memory": {"used_percent": 41.0, "total_gb": 15.62},
+        "processes": {"by_cpu": [process], "by_memory": []},
+    }
+
+    text = report(
+        database, finish_run(database, ChecksResult(hostname="web-01", checks=[check], evidence=evidence))
+    )
+
+    assert "Host state: memory 41 % of 15.6 GiB; busiest a\\|b \\(pid 5\\) 50 % of a core" in text
+    assert "| raid | skipped | no array here |" in text
+
+
+def test_a_report_without_evidence_says_nothing_of_the_host(database: Database) -> None:
+    run_id = finish_run(database, ChecksResult(hostname="web-01"))
+
+    assert "Host state" not in report(database, run_id)
+
+
+def analysed(summary: str, *advice: str, **given: Any) -> IncidentAnalysis:
+    steps = [
+        Recommendation(
+            type=RecommendationType.DISK, priority=RecommendationPriority.HIGH, title=title, description=""
+        )
+        for title in advice
+    ]
+    answer = Analysis(summary=summary, probable_cause="Logs", confidence=given.pop("confidence", 0.82))
+    answer = answer.model_copy(update={"recommendations": steps})
+    form: dict[str, Any] = {"incident_id": 7, "provider": "openai", "fallback_used": False, "ai_output_ref": "x"}
+    return IncidentAnalysis(**(form | given), analysis=answer)
+
+
+@on_one_database
+def test_the_report_says_how_sure_an_analysis_is_and_what_to_do_first(database: Database) -> None:
+    first, second = analysed("Full", "a", "b", "c", "d", "e"), analysed("Full", "a", confidence=None)
+
+    text = report(database, finish_run(database, AnalyzeResult(analyses=[first, second])))
+
+    assert "| incident | provider | summary | cause | confidence | recommendations |" in text
+    assert "| 7 | openai | Full | Logs | 82% | high: a; high: b; high: c; 2 more |" in text
+    assert "| 7 | openai | Full | Logs |  | high: a |" in text
+    assert "unavailable" not in text
+
+
+@on_one_database
+def test_the_report_says_who_gave_no_answer_and_why(database: Database) -> None:
+    ruled = {"provider": "local", "fallback_used": True}
+    known = analysed("Full", **ruled, instead_of="openai", failure=FailureKind.KEY_REFUSED)
+
+    text = report(
+        database, finish_run(database, AnalyzeResult(analyses=[known, known, analysed("Full", **ruled)]))
+    )
+
+    notes = [line for line in text.splitlines() if "unavailable" in line]
+    assert notes == [
+        "AI analysis unavailable (openai): it refused the key. The local rules were used.",
+        "AI analysis unavailable. The local rules were used.",
+    ]
+
+
+@on_one_database
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("![x](https://evil.example)", "\\!\\[x\\]\\(https\\://evil.example\\)"),
+        ("see WWW.evil.example or HTTP://evil.example", "see WWW\\.evil.example or HTTP\\://evil.example"),
+        ("ask me@evil.example", "ask me\\@evil.example"),
+        ("<img src=x> | **b**", "\\<img src=x\\> \\| \\*\\*b\\*\\*"),
+    ],
+)
+def test_what_an_ai_says_is_no_markup_in_the_report(database: Database, said: str, shown: str) -> None:
+    text = report(database, finish_run(database, AnalyzeResult(analyses=[analysed(said, said)])))
+
+    assert f"| {shown} | Logs | 82% | high: {shown} |" in text
+
+
+def alerted(database: Database, host: str) -> str:
+    """A run of an alert about a host, through a pipeline that checks and tells."""
+    nodes = [
+        {"id": "ingest", "type": "ingest", "next": "check"},
+        {"id": "check", "type": "context", "config": {"checker_names": ["memory"]}, "next": "analyze"},
+        {"id": "analyze", "type": "intelligence", "next": "notify"},
+        {"id": "notify", "type": "notify"},
+    ]
+    body = json.dumps({"name": "High load", "severity": "critical", "labels": {"host": host}}).encode()
+    delivery = NewDelivery(
+        delivery_id=str(uuid4()),
+        trace_id="trace-1",
+        source="generic",
+        pipeline="checked",
+        environment="test",
+        body=body,
+        sha256="0" * 64,
+    )
+    with database.write() as session:
+        definitions.save(session, name="checked", config={"version": "1.0", "nodes": nodes})
+        inbox.accept(session, [delivery])
+        claimed = inbox.claim(session, pipeline="checked", limit=1)
+        return runs.create_run(session, definition_name="checked", definition_version=1, deliveries=claimed).run_id
+
+
+def test_an_alert_that_passes_a_check_goes_out_with_the_state_of_the_host(
+    database: Database, http_sink: HttpSink
+) -> None:
+    with database.write() as session:
+        channels.add_channel(session, name="sink", driver="generic", config={"endpoint": http_sink.url})
+    run_id = alerted(database, socket.gethostname())
+
+    asyncio.run(run_directly(run_id))
+
+    message = json.loads(http_sink.requests[0].body)
+    assert f"\nHost state of {socket.gethostname()}, measured by Watchkeeper at 2" in message["message"]
+    assert "\n- load " in message["message"]
+    evidence = message["context"]["evidence"]
+    assert evidence["hostname"] == socket.gethostname()
+    assert evidence["processes"]["by_memory"]
+    assert evidence["disks"]
+    assert "***" not in json.dumps(evidence)
+    assert "Host state: load " in report(database, run_id)

@@ -1,0 +1,72 @@
+"""How many requests may do what takes long at a time.
+
+The receiver has more threads than all of these together: people who look at a database that hangs, or wait for
+advice, must not keep webhooks from being answered.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+from flask import Flask, Response, current_app, g, request
+
+from webhook_app.answers import error_answer
+
+READERS = 6
+ADVISERS = 2
+# The blueprints whose requests read from the database.
+READING = frozenset({"alerts", "deliveries", "incident_actions", "incidents", "intelligence", "orchestration"})
+
+ADVISING = "watchkeeper.advising"
+
+
+class BusyError(Exception):
+    """All places are taken; when to try again."""
+
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+def install(app: Flask) -> None:
+    """Have every request that reads take a place."""
+    readers = threading.BoundedSemaphore(READERS)
+    app.extensions[ADVISING] = threading.BoundedSemaphore(ADVISERS)
+    app.register_error_handler(BusyError, _refuse)
+
+    @app.before_request
+    def take_place() -> None:
+        if request.blueprint in READING:
+            if not readers.acquire(blocking=False):
+                raise BusyError("too many requests read at this moment, try again", retry_after_seconds=5)
+            g.leave_place = readers.release
+
+    @app.teardown_request
+    def leave_place(_error: BaseException | None) -> None:
+        _leave_readers()
+
+
+@contextmanager
+def advising() -> Iterator[None]:
+    """A place among those who measure and ask, in exchange for the one among the readers."""
+    _leave_readers()
+    advisers = cast("threading.BoundedSemaphore", current_app.extensions[ADVISING])
+    if not advisers.acquire(blocking=False):
+        raise BusyError("too many requests wait for advice at this moment, try again", retry_after_seconds=15)
+    try:
+        yield
+    finally:
+        advisers.release()
+
+
+def _leave_readers() -> None:
+    leave = g.pop("leave_place", None)
+    if leave:
+        leave()
+
+
+def _refuse(error: BusyError) -> Response:
+    response = error_answer(503, str(error))
+    response.headers["Retry-After"] = str(error.retry_after_seconds)
+    return response
