@@ -7,12 +7,17 @@ tests and pytest imports by path, so `pythonpath = ["tests"]` in pyproject is wh
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from databases import PostgresServer, fresh_sqlite, postgres_server
 from sinks import HttpSink, SmtpSink
 
 from storage import database as database_room
 from storage.database import Database
+
+# The same inputs on every machine; `--hypothesis-profile=default` looks for new ones.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.load_profile("repeatable")
 
 PAYLOADS = Path(__file__).parent / "payloads"
 

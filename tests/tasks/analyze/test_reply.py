@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from questions import make_alert, make_request
@@ -259,14 +259,15 @@ PIECES += (
     "&",
     "\x1b[",
 )
-# Nothing makes a link of a part of a path: /srv/evil.com.
+# Nothing makes a link of a part of a path, /srv/evil.com, nor of the beginning of a longer name: evil.com.img.
 CLICKABLE = re.compile(
     r"(?i)https?://|\bwww\.\w|\bmailto:\w|\bjavascript:\w|\]\(|<[a-z/!@#]|(?<!\w)@\w|[\u200b\x1b]"
-    r"|(?<![\w.-])(?<![^/]/)evil\.com(?![\w-])"
+    r"|(?<![\w.-])(?<![^/]/)evil\.com(?!\.?[\w-])"
 )
 
 
 @settings(max_examples=120, deadline=None)
+@example("evil.com@@evil.com")
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=14).map("".join))
 def test_no_way_to_put_it_together_leaves_a_link(text: str) -> None:
     assert not CLICKABLE.search(unlinked(visible(f"Said: {text}")))
