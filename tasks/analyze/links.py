@@ -44,8 +44,9 @@ _LINKABLE = re.compile(rf"(?i)(?!(?:{_ENDINGS}|[a-z]*(?:error|exception))$)(?:[^
 _CJK = r"\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 _WIDE_DOT = re.compile(rf"(?<=[^\W{_CJK}])[\u3002\uff0e\uff61\u2024\ufe52](?=[^\W{_CJK}])")
 _MENTION_OF_ALL = re.compile(r"(?i)@(?=(?:everyone|here|channel|all)\b(?![.-]?\w))")
+_SEVERAL_ATS = re.compile("@{2,}")
 # One between two names is an account at a host: root@db-1.
-_MENTION = re.compile(r"(?<![\w@])@+(?=\w)|(?<=@)@+(?=\w)")
+_MENTION = re.compile(r"(?<!\w)@(?=\w)")
 _OPENING = re.compile(r"<(?=[\w/!?@#&])")
 
 
@@ -67,7 +68,7 @@ def unlinked(text: str, hosts: Collection[str] = ()) -> str:
     text = _BARE_SCHEME.sub(REMOVED, text)
     text = _ADDRESS.sub(lambda found: _address(found, known), text)
     text = _DOTTED.sub(lambda found: _dotted(found[0], known), text)
-    text = _MENTION_OF_ALL.sub(" ", _MENTION.sub("", text))
+    text = _MENTION_OF_ALL.sub(" ", _MENTION.sub("", _SEVERAL_ATS.sub("@", text)))
     # What is left is no tag and no link any more, while a command means the same: `sort < file`.
     return _OPENING.sub("< ", text).replace("](", "] (")
 
