@@ -1,5 +1,6 @@
 """A server whose every byte a test decides."""
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ def raw_server(speak: Callable[[socket.socket], None]) -> Iterator[str]:
             except OSError:
                 return
             with connection, suppress(OSError):
-                connection.recv(65536)
+                _read_request(connection)
                 speak(connection)
 
     thread = threading.Thread(target=serve, daemon=True)
@@ -29,3 +30,12 @@ def raw_server(speak: Callable[[socket.socket], None]) -> Iterator[str]:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join(5)
+
+
+def _read_request(connection: socket.socket) -> None:
+    """All of it: what is left unread would have the system reset the connection at its end."""
+    head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)^content-length: (\d+)", head, re.MULTILINE)
+    missing = int(length[1]) - len(body) if length else 0
+    while missing > 0 and (more := connection.recv(65536)):
+        missing -= len(more)
