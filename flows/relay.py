@@ -22,10 +22,11 @@ from flows.library import UnknownPipelineError, find_definition
 from flows.owner import is_dead, this_process
 from flows.pipeline import PipelineFlow
 from flows.prefect_link import FlowRunCancelledError, FlowRunOrder, PrefectAwayError, PrefectLink
+from flows.presets import REDELIVERY
 from flows.reconcile import close_finished
 from flows.report import TAG, tags_of
 from flows.retention import keep_pruning
-from storage import database, inbox, runs
+from storage import database, inbox, notifications, runs
 from storage.settings import Settings
 from storage.tables import PipelineRun
 from storage.tables.base import utc_now
@@ -149,6 +150,9 @@ class Relay:
             await self._drop_orphans()
             for order in await asyncio.to_thread(self._find_left):
                 self._start(order, is_direct=is_direct)
+            if self._executor.slots.free(REDELIVERY) > 0:
+                for order in await asyncio.to_thread(self._take_unsent):
+                    self._start(order, is_direct=is_direct)
         waiting = await asyncio.to_thread(_count_waiting)
         for pipeline, count in waiting.items():
             await self._take(pipeline, count, is_direct=is_direct)
@@ -213,6 +217,27 @@ class Relay:
                     message = f"given up after {run.total_attempts} executions that did not end"
                     runs.fail(run, error_type="GivenUp", message=message, retryable=True)
             return [_order(run) for run in found if run.completed_at is None]
+
+    def _take_unsent(self) -> list[FlowRunOrder]:
+        """A run with the messages in hand that are due and that no other run has, where there are any."""
+        with database.get().write() as session:
+            waiting = notifications.find_waiting(session, now=utc_now(), limit=self._settings.batch_limit)
+            if not waiting:
+                return []
+            trace_ids = {row.trace_id for row in waiting}
+            run = runs.create_run(
+                session,
+                definition_name=REDELIVERY,
+                definition_version=0,
+                trace_id=trace_ids.pop() if len(trace_ids) == 1 else "",
+                environment=self._settings.environment,
+                max_retries=self._settings.max_retries_per_stage,
+            )
+            for row in waiting:
+                row.sender_run_id = run.run_id
+            run.lease_owner = this_process()
+            run.lease_expires_at = utc_now() + timedelta(seconds=self._settings.lease_seconds)
+            return [_order(run)]
 
     def _start(self, order: FlowRunOrder, *, is_direct: bool) -> None:
         if self._executor.is_running(order.run_id):

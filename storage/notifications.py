@@ -1,19 +1,26 @@
-"""The outbox and send log: one row per (channel, incident, episode, reason), written before sending."""
+"""The outbox and send log: one row per (channel, incident, episode, reason, sequence), written before sending.
 
-from collections.abc import Iterable, Sequence
+A message belongs to the run that has it in hand (`sender_run_id`) until that run is over. What is then still
+unsent and due is taken over by a later run.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
 
-from sqlalchemy import and_, or_, select, tuple_, update
+from sqlalchemy import and_, exists, or_, select, tuple_, update
 from sqlalchemy.engine import CursorResult
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
-from storage.records import ChannelConfig, IncidentChange
-from storage.tables import Alert, Incident, Notification
+from storage.records import IncidentChange
+from storage.redaction import redact_text
+from storage.storable import storable_text
+from storage.tables import Alert, Incident, Notification, PipelineRun
 from storage.tables.base import utc_now
 from storage.upsert import insert_if_absent
 from storage.vocabulary import (
+    ALARMS,
     LIVE_INCIDENT,
     AlertStatus,
     IncidentStatus,
@@ -26,60 +33,153 @@ CHUNK = 500
 
 
 @dataclass(frozen=True)
+class NewNotification:
+    """A message to be sent. `instead_of` names the channel for which this one stands in."""
+
+    channel: str
+    driver: str
+    change: IncidentChange
+    instead_of: str = ""
+
+
+@dataclass(frozen=True)
 class ClaimedNotification:
-    """A message that this process is to send now."""
+    """A message that this process is to send, at `send_at` or later. `run_id` is the run that it comes from."""
 
     pk: int
     claim: int
+    attempts: int
     channel: str
     incident_id: int
     episode: int
     reason: NotificationReason
+    sequence: int
     idempotency_key: str
+    run_id: str
+    trace_id: str
+    instead_of: str
+    send_at: datetime
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a try said, or would have: kept so that people can look it up."""
+
+    title: str = ""
+    message: str = ""
 
 
 def reserve(
     session: Session,
-    pairs: Iterable[tuple[ChannelConfig, IncidentChange]],
+    wanted: Iterable[NewNotification],
     *,
-    run_id: str,
-    trace_id: str,
+    run_id: str = "",
+    trace_id: str = "",
+    sender_run_id: str | None = None,
 ) -> None:
-    """Write a pending row for each message that has none yet."""
+    """Write a pending row for each message that has none yet, in the hands of a run or of nobody."""
+    now = utc_now()
     rows = [
         {
-            "channel": channel.name,
-            "driver": channel.driver,
-            "incident_id": change.incident_id,
-            "episode": change.episode,
-            "reason": change.reason,
+            "channel": each.channel,
+            "driver": each.driver,
+            "incident_id": each.change.incident_id,
+            "episode": each.change.episode,
+            "reason": each.change.reason,
+            "sequence": each.change.sequence,
             "status": NotificationStatus.PENDING,
             "idempotency_key": str(uuid4()),
             "run_id": run_id,
+            "sender_run_id": sender_run_id,
             "trace_id": trace_id,
-            "created_at": utc_now(),
-            "updated_at": utc_now(),
+            "instead_of": each.instead_of,
+            "due_at": now,
+            "created_at": now,
+            "updated_at": now,
         }
-        for channel, change in pairs
+        for each in wanted
     ]
     if rows:
         session.execute(insert_if_absent(session, Notification), rows)
 
 
-def of_changes(session: Session, changes: Iterable[IncidentChange]) -> list[Notification]:
-    """The rows about these changes, over all channels, in the order in which they were reserved."""
-    keys = sorted({(c.incident_id, c.episode, c.reason) for c in changes})
+def of_episodes(
+    session: Session,
+    episodes: Collection[tuple[int, int]],
+    *,
+    reasons: Collection[NotificationReason] = tuple(NotificationReason),
+) -> list[Notification]:
+    """The messages of these reasons about these (incident, episode)s, over all channels, in order."""
+    keys = sorted(set(episodes))
     found: list[Notification] = []
-    identity = tuple_(Notification.incident_id, Notification.episode, Notification.reason)
     for start in range(0, len(keys), CHUNK):
-        found += session.scalars(select(Notification).where(identity.in_(keys[start : start + CHUNK])))
+        chunk = tuple_(Notification.incident_id, Notification.episode).in_(keys[start : start + CHUNK])
+        found += session.scalars(select(Notification).where(chunk, Notification.reason.in_(reasons)))
     return sorted(found, key=lambda row: row.id)
 
 
 def of_run(session: Session, run_id: str) -> list[Notification]:
-    """The messages that a run reserved, in order."""
+    """The messages that come from a run or are in its hands, in order."""
+    mine = or_(Notification.run_id == run_id, Notification.sender_run_id == run_id)
+    return list(session.scalars(select(Notification).where(mine).order_by(Notification.id)))
+
+
+def unsent_in_hand(session: Session, run_id: str) -> list[Notification]:
+    """The messages that a run has to send, in order."""
     return list(
-        session.scalars(select(Notification).where(Notification.run_id == run_id).order_by(Notification.id))
+        session.scalars(
+            select(Notification)
+            .where(Notification.sender_run_id == run_id, Notification.status.in_(UNSENT))
+            .order_by(Notification.id)
+            .execution_options(populate_existing=True)
+        )
+    )
+
+
+def behind_others(session: Session, run_id: str) -> set[int]:
+    """The unsent messages in a run's hands that must wait: an earlier one of the same lane is in other hands."""
+    earlier = aliased(Notification)
+    rows = session.scalars(
+        select(Notification.id).where(
+            Notification.sender_run_id == run_id,
+            Notification.status.in_(UNSENT),
+            exists().where(
+                earlier.channel == Notification.channel,
+                earlier.incident_id == Notification.incident_id,
+                earlier.id < Notification.id,
+                earlier.status.in_(UNSENT),
+                or_(earlier.sender_run_id.is_(None), earlier.sender_run_id != run_id),
+            ),
+        )
+    )
+    return set(rows)
+
+
+def find_waiting(session: Session, *, now: datetime, limit: int) -> list[Notification]:
+    """Unsent messages that are due and in nobody's hands, locked; none that must wait for an earlier one.
+
+    What another transaction has locked is left out.
+    """
+    earlier = aliased(Notification)
+    is_held = exists().where(PipelineRun.run_id == Notification.sender_run_id, PipelineRun.completed_at.is_(None))
+    earlier_is_held = exists().where(
+        PipelineRun.run_id == earlier.sender_run_id, PipelineRun.completed_at.is_(None)
+    )
+    must_wait = exists().where(
+        earlier.channel == Notification.channel,
+        earlier.incident_id == Notification.incident_id,
+        earlier.id < Notification.id,
+        earlier.status.in_(UNSENT),
+        or_(earlier.due_at > now, earlier_is_held),
+    )
+    return list(
+        session.scalars(
+            select(Notification)
+            .where(Notification.status.in_(UNSENT), Notification.due_at <= now, ~is_held, ~must_wait)
+            .order_by(Notification.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True, of=Notification)
+        )
     )
 
 
@@ -107,8 +207,8 @@ def untold(session: Session, *, source: str, prefix: str, since: datetime) -> li
         IncidentChange(incident_id=pk, episode=episode, reason=firing if status in LIVE_INCIDENT else resolved)
         for pk, episode, status in rows
     ]
-    began = [change.model_copy(update={"reason": firing}) for change in changes]
-    told = {(row.incident_id, row.episode, row.reason) for row in of_changes(session, [*changes, *began])}
+    found = of_episodes(session, {(change.incident_id, change.episode) for change in changes})
+    told = {(row.incident_id, row.episode, row.reason) for row in found}
     return [
         change
         for change in changes
@@ -117,56 +217,68 @@ def untold(session: Session, *, source: str, prefix: str, since: datetime) -> li
     ]
 
 
-def told_channels(session: Session, changes: Iterable[IncidentChange]) -> set[tuple[str, int, int]]:
-    """(channel, incident, episode) of each firing message that a channel has, for these incidents."""
-    firing = [c.model_copy(update={"reason": NotificationReason.FIRING}) for c in changes]
-    return {
-        (row.channel, row.incident_id, row.episode)
-        for row in of_changes(session, firing)
-        if row.status is NotificationStatus.SENT
-    }
+def claim(row: Notification, *, send_at: datetime) -> ClaimedNotification:
+    """Take a message in hand, which the caller has locked through its run's fence, for one try."""
+    row.status = NotificationStatus.SENDING
+    row.claim += 1
+    row.attempts += 1
+    return as_claimed(row, send_at=send_at)
 
 
-def claim(rows: Sequence[Notification]) -> list[ClaimedNotification]:
-    """Take the unsent ones among these rows, which the caller has locked through the run's fence."""
-    claimed = []
-    for row in rows:
-        if row.status not in UNSENT:
-            continue
-        row.status = NotificationStatus.SENDING
-        row.claim += 1
-        row.attempts += 1
-        claimed.append(
-            ClaimedNotification(
-                pk=row.id,
-                claim=row.claim,
-                channel=row.channel,
-                incident_id=row.incident_id,
-                episode=row.episode,
-                reason=row.reason,
-                idempotency_key=row.idempotency_key,
-            )
-        )
-    return claimed
-
-
-def revive_dead(session: Session, *, run_id: str) -> None:
-    """Give the dead letters of a run another life: somebody has started the run again."""
-    session.execute(
-        update(Notification)
-        .where(Notification.run_id == run_id, Notification.status == NotificationStatus.DEAD)
-        .values(status=NotificationStatus.FAILED, updated_at=utc_now())
+def as_claimed(row: Notification, *, send_at: datetime | None = None) -> ClaimedNotification:
+    """The message as it crosses rooms."""
+    return ClaimedNotification(
+        pk=row.id,
+        claim=row.claim,
+        attempts=row.attempts,
+        channel=row.channel,
+        incident_id=row.incident_id,
+        episode=row.episode,
+        reason=row.reason,
+        sequence=row.sequence,
+        idempotency_key=row.idempotency_key,
+        run_id=row.run_id,
+        trace_id=row.trace_id,
+        instead_of=row.instead_of,
+        send_at=send_at or row.due_at,
     )
 
 
-def mark_sent(session: Session, message: ClaimedNotification, *, title: str, provider_id: str) -> bool:
+def revive(session: Session, *, run_id: str) -> None:
+    """Let a run send its unsent messages and dead letters once more: somebody has started it again."""
+    session.execute(
+        update(Notification)
+        .where(
+            Notification.run_id == run_id,
+            Notification.status.in_((NotificationStatus.DEAD, *UNSENT)),
+            or_(
+                Notification.sender_run_id.is_(None),
+                Notification.sender_run_id == run_id,
+                ~exists().where(
+                    PipelineRun.run_id == Notification.sender_run_id, PipelineRun.completed_at.is_(None)
+                ),
+            ),
+        )
+        .values(
+            status=NotificationStatus.FAILED,
+            sender_run_id=run_id,
+            attempts=0,
+            due_at=utc_now(),
+            updated_at=utc_now(),
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def mark_sent(session: Session, message: ClaimedNotification, *, said: Said, provider_id: str) -> bool:
     """Record that the destination has it. False when another try took the message over."""
     return _finish(
         session,
         message,
         status=NotificationStatus.SENT,
-        title=title,
-        provider_id=provider_id,
+        title=said.title,
+        message=said.message,
+        provider_id=storable_text(provider_id),
         sent_at=utc_now(),
         error_type="",
         error_message="",
@@ -174,19 +286,53 @@ def mark_sent(session: Session, message: ClaimedNotification, *, title: str, pro
 
 
 def mark_failed(
-    session: Session, message: ClaimedNotification, *, title: str, error_type: str, error: str, is_dead: bool
+    session: Session,
+    message: ClaimedNotification,
+    *,
+    said: Said,
+    error_type: str,
+    error: str,
+    due_at: datetime | None,
 ) -> bool:
-    """Record why it did not go out; `is_dead` makes it a dead letter."""
-    status = NotificationStatus.DEAD if is_dead else NotificationStatus.FAILED
-    return _finish(session, message, status=status, title=title, error_type=error_type, error_message=error)
+    """Record why it did not go out, and when it is to be tried again: without that it is a dead letter."""
+    status = NotificationStatus.DEAD if due_at is None else NotificationStatus.FAILED
+    return _finish(
+        session,
+        message,
+        status=status,
+        title=said.title,
+        message=said.message,
+        error_type=error_type,
+        error_message=redact_text(storable_text(error)),
+        **({} if due_at is None else {"due_at": due_at}),
+    )
 
 
-def _finish(session: Session, message: ClaimedNotification, **values: object) -> bool:
+def put_back(session: Session, message: ClaimedNotification, *, due_at: datetime) -> bool:
+    """Leave a claimed message for later, as if it had not been claimed: nothing was tried."""
+    return _finish(
+        session, message, status=NotificationStatus.PENDING, attempts=message.attempts - 1, due_at=due_at
+    )
+
+
+def discard(row: Notification, *, why: str) -> None:
+    """Not to be sent any more, and why."""
+    row.status = NotificationStatus.DISCARDED
+    row.error_message = redact_text(storable_text(why))
+
+
+def is_begun(rows: Sequence[Notification], *, channel: str) -> bool:
+    """Whether a channel has an alarm of an episode, or may still get one; `rows` are the episode's."""
+    hopeful = (NotificationStatus.SENT, *UNSENT)
+    return any(row.channel == channel and row.reason in ALARMS and row.status in hopeful for row in rows)
+
+
+def _finish(session: Session, claimed: ClaimedNotification, /, **values: object) -> bool:
     result = session.execute(
         update(Notification)
         .where(
-            Notification.id == message.pk,
-            Notification.claim == message.claim,
+            Notification.id == claimed.pk,
+            Notification.claim == claimed.claim,
             Notification.status == NotificationStatus.SENDING,
         )
         .values(**values, updated_at=utc_now())

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from storage.vocabulary import (
+    CHOSEN_REASONS,
     AlertStatus,
     CheckStatus,
     FailureKind,
@@ -85,11 +86,16 @@ class ParsedPayload(Record):
 
 
 class IncidentChange(Record):
-    """Something that people should be told: an incident began to fire, or ended."""
+    """Something that people should be told: an incident began to fire, got worse, ended.
+
+    `sequence` tells those of one reason in one episode apart: the severity's rank where it got worse, the how
+    manieth where it is a reminder or an update.
+    """
 
     incident_id: int
     episode: int
     reason: NotificationReason
+    sequence: int = 0
 
 
 class IngestResult(Record):
@@ -231,11 +237,22 @@ class DeliveryOutcome(Record):
     error: str = ""
 
 
+class PassedOver(Record):
+    """A channel that was not told of a change, and why."""
+
+    channel: str
+    incident_id: int
+    reason: NotificationReason
+    why: str
+
+
 class NotifyResult(Record):
-    """Output of the notify stage."""
+    """Output of the notify stage. What waits is sent later, by a run of `redelivery`."""
 
     stage: Stage = Stage.NOTIFY
     deliveries: list[DeliveryOutcome] = Field(default_factory=list)
+    passed_over: list[PassedOver] = Field(default_factory=list)
+    waiting: int = 0
     channels_attempted: int = 0
     channels_succeeded: int = 0
     channels_failed: int = 0
@@ -301,6 +318,32 @@ class ProviderConfig(Record):
     config: dict[str, Any]
 
 
+class ChannelPolicy(Record):
+    """What a channel is told, and how often.
+
+    `on`: the reasons that it is told of; reminders and updates go with firing. `repeat_interval_seconds`: after so
+    long without a message an incident that still fires is told of again; `update_interval_seconds`: the same
+    where alerts have joined it; 0 is never. `rate_per_minute`: None is the driver's own, 0 no limit.
+    `fallback` names the channel that is told what this one cannot be.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    min_severity: Severity = Severity.INFO
+    on: tuple[NotificationReason, ...] = CHOSEN_REASONS
+    repeat_interval_seconds: float = Field(default=14_400, ge=0, le=31_536_000)
+    update_interval_seconds: float = Field(default=300, ge=0, le=31_536_000)
+    rate_per_minute: float | None = Field(default=None, ge=0, le=60_000)
+    fallback: str = Field(default="", max_length=128)
+
+    @field_validator("on")
+    @classmethod
+    def _can_be_chosen(cls, on: tuple[NotificationReason, ...]) -> tuple[NotificationReason, ...]:
+        if not set(on) <= set(CHOSEN_REASONS):
+            raise ValueError(f"only {', '.join(CHOSEN_REASONS)} can be chosen")
+        return tuple(dict.fromkeys(on))
+
+
 class ChannelConfig(Record):
     """A configured destination, with its secrets still as references."""
 
@@ -308,6 +351,7 @@ class ChannelConfig(Record):
     name: str
     driver: str
     config: dict[str, Any]
+    policy: ChannelPolicy = ChannelPolicy()
 
 
 class Receipt(Record):

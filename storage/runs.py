@@ -137,7 +137,7 @@ def start(session: Session, held: HeldRun, *, via: RunVia, flow_run_id: str | No
     if run.completed_at is not None:
         run.completed_at = None
         run.cancel_requested_at = None
-        notifications.revive_dead(session, run_id=run.run_id)
+        notifications.revive(session, run_id=run.run_id)
     run.via = via
     run.flow_run_id = flow_run_id or run.flow_run_id
     if run.total_attempts > 1:

@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     # For so long an AI provider's answer to just the same question is given again; 0 asks every time.
     ai_cache_hours: float = Field(default=24, ge=0, le=8760)
 
+    # Seconds from each failed try of a message to the next; after the last it is a dead letter.
+    notify_retry_seconds: list[float] = Field(default=[5, 30, 120, 600, 1800, 7200, 21_600, 43_200], max_length=50)
+
     # 0 keeps them for ever.
     retain_bodies_days: int = Field(default=30, ge=0, le=36500)
     retain_delivery_ids_days: int = Field(default=7, ge=0, le=36500)

@@ -166,20 +166,50 @@ class RecommendationPriority(StrEnum):
 
 
 class NotificationReason(StrEnum):
-    """Why a channel is told something about an incident."""
+    """Why a channel is told something.
+
+    `reminder`: it still fires; `updated`: more alerts have joined it; `message`: somebody's own words, about no
+    incident.
+    """
 
     FIRING = "firing"
     RESOLVED = "resolved"
+    ACKNOWLEDGED = "acknowledged"
+    ESCALATED = "escalated"
+    REMINDER = "reminder"
+    UPDATED = "updated"
+    MESSAGE = "message"
+
+
+# What a channel may choose from; the other reasons go where firing goes.
+CHOSEN_REASONS = (
+    NotificationReason.FIRING,
+    NotificationReason.RESOLVED,
+    NotificationReason.ACKNOWLEDGED,
+    NotificationReason.ESCALATED,
+)
+# Those that say that something burns; the others only say how it went on.
+ALARMS = (
+    NotificationReason.FIRING,
+    NotificationReason.ESCALATED,
+    NotificationReason.REMINDER,
+    NotificationReason.UPDATED,
+)
 
 
 class NotificationStatus(StrEnum):
-    """The life of one message to one channel. `dead` is a dead letter: out of tries, kept and replayable."""
+    """The life of one message to one channel.
+
+    `failed` waits for its next try. `dead` is a dead letter: out of tries or refused for good, kept and
+    replayable. `discarded`: not to be sent any more.
+    """
 
     PENDING = "pending"
     SENDING = "sending"
     SENT = "sent"
     FAILED = "failed"
     DEAD = "dead"
+    DISCARDED = "discarded"
 
 
 class Stage(StrEnum):

@@ -9,10 +9,15 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, Field, field_validator
+from sqlalchemy.orm import Session
 
 from storage import transitions
 from storage.incidents import NOTE_MAX_CHARS
+from storage.records import IncidentChange
+from storage.tables import Incident
 from storage.transitions import IncidentNotFoundError, TransitionError
+from storage.vocabulary import NotificationReason
+from tasks.notify.outbox import announce
 from webhook_app import json_body, query
 from webhook_app.access import require_api_token
 from webhook_app.answers import answer, error_answer
@@ -62,6 +67,8 @@ def acknowledge(incident_id: str) -> Response:
     act, pk = json_body.read_body(Act), _read_id(incident_id)
     with state().database.write() as session:
         incident, has_changed = transitions.acknowledge(session, pk, author=act.author)
+        if has_changed:
+            _announce(session, incident, NotificationReason.ACKNOWLEDGED)
         fields = incident_fields(session, incident)
     return _answer(fields, has_changed=has_changed)
 
@@ -73,6 +80,7 @@ def resolve(incident_id: str) -> Response:
     act, pk = json_body.read_body(Resolve), _read_id(incident_id)
     with state().database.write() as session:
         incident = transitions.resolve(session, pk, author=act.author, summary=act.summary)
+        _announce(session, incident, NotificationReason.RESOLVED)
         fields = incident_fields(session, incident)
     return _answer(fields)
 
@@ -84,6 +92,7 @@ def close(incident_id: str) -> Response:
     act, pk = json_body.read_body(Act), _read_id(incident_id)
     with state().database.write() as session:
         incident = transitions.close(session, pk, author=act.author)
+        _announce(session, incident, NotificationReason.RESOLVED)
         fields = incident_fields(session, incident)
     return _answer(fields)
 
@@ -109,6 +118,12 @@ def miss(_error: IncidentNotFoundError) -> Response:
 def refuse(error: TransitionError) -> Response:
     """The answer to an action that the incident's status forbids."""
     return error_answer(409, str(error), incident_status=error.status, allowed=error.allowed)
+
+
+def _announce(session: Session, incident: Incident, reason: NotificationReason) -> None:
+    """Let the channels know that were told of the incident, through the outbox; once, whoever says it first."""
+    change = IncidentChange(incident_id=incident.id, episode=incident.episode, reason=reason)
+    announce(session, [change])
 
 
 def _answer(fields: dict[str, Any], *, has_changed: bool = True) -> Response:

@@ -5,7 +5,7 @@ from storage.tables.base import Base
 from storage.tables.checks import CheckRun, CheckState
 from storage.tables.inbox import Delivery, RunDelivery
 from storage.tables.intelligence import AnalysisRun, IntelligenceProvider
-from storage.tables.notify import Notification, NotificationChannel
+from storage.tables.notify import ChannelState, Notification, NotificationChannel
 from storage.tables.orchestration import PipelineDefinition, PipelineRun, StageExecution
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "AlertHistory",
     "AnalysisRun",
     "Base",
+    "ChannelState",
     "CheckRun",
     "CheckState",
     "Delivery",

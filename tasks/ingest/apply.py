@@ -81,7 +81,13 @@ class Ingestion:
         self._by_vendor_id = {(a.source, a.vendor_id): a for a in self.alerts.values() if a.vendor_id}
         self._joined = self._load_joined()
         self._history: list[tuple[Alert, dict[str, Any]]] = []
-        self._changes: list[tuple[Incident, int, NotificationReason]] = []
+        self._changes: list[tuple[Incident, int, NotificationReason, int]] = []
+        # How bad each incident was before this transaction, where it was live then.
+        self._severity_before = {
+            incident: incident.severity
+            for incident in {*self._incidents.values(), *self._joined.values()}
+            if incident.status in LIVE_INCIDENT
+        }
         self._touched: dict[Incident, None] = {}
         # What earlier arrivals and this one have done to incidents without settling them yet.
         self._unsettled: dict[Incident, None] = {}
@@ -115,8 +121,8 @@ class Ingestion:
             incident_id=touched[0].id if touched else None,
             incident_ids=[incident.id for incident in touched],
             changes=[
-                IncidentChange(incident_id=incident.id, episode=episode, reason=reason)
-                for incident, episode, reason in self._changes
+                IncidentChange(incident_id=incident.id, episode=episode, reason=reason, sequence=sequence)
+                for incident, episode, reason, sequence in self._changes
             ],
             alert_fingerprint=seen[0].fingerprint if seen else "",
             severity=touched[0].severity if touched else None,
@@ -214,8 +220,9 @@ class Ingestion:
             incident.truncated_alerts = truncated
             self._note(alert, AlertEvent.TRUNCATED, None, arrival, truncated_alerts=truncated)
         self._taken_now.add(incident)
-        if parsed.lifecycle is Lifecycle.ACKNOWLEDGED:
+        if parsed.lifecycle is Lifecycle.ACKNOWLEDGED and incident.status is IncidentStatus.OPEN:
             incident_rows.acknowledge(incident, author=arrival.payload.source)
+            self._say(incident, NotificationReason.ACKNOWLEDGED)
         if parsed.lifecycle is Lifecycle.UNACKNOWLEDGED:
             incident_rows.unacknowledge(incident)
         if step is Step.RESOLVED:
@@ -238,7 +245,7 @@ class Ingestion:
             self._session.add(incident)
             self._incidents[key] = incident
             self._opened.add(incident)
-        self._changes.append((incident, incident.episode, NotificationReason.FIRING))
+        self._say(incident, NotificationReason.FIRING)
         return incident
 
     def _add_to_known(self, parsed: ParsedAlert, arrival: Arrival, place: int) -> None:
@@ -286,9 +293,15 @@ class Ingestion:
             if incident.id not in highest:
                 if is_live:
                     incident_rows.resolve(incident, resolved_at=self._ended_at.get(incident))
-                self._changes.append((incident, incident.episode, NotificationReason.RESOLVED))
+                self._say(incident, NotificationReason.RESOLVED)
             elif is_live:
                 incident.severity = highest[incident.id]
+                before = self._severity_before.get(incident)
+                if before and incident.severity.rank > before.rank:
+                    self._say(incident, NotificationReason.ESCALATED, sequence=incident.severity.rank)
+
+    def _say(self, incident: Incident, reason: NotificationReason, *, sequence: int = 0) -> None:
+        self._changes.append((incident, incident.episode, reason, sequence))
 
     def _note(
         self, alert: Alert, event: AlertEvent, before: Stored | None, arrival: Arrival, **details: Any

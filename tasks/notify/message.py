@@ -73,7 +73,8 @@ class Notification(Record):
 
     `severity` is that of the incident, or success when it is resolved. `context` is the incident as JSON:
     incident, alerts, checks, evidence, analysis, links, trace_id, run_id. Whoever makes one, its title is one
-    bounded line and its key is fit for a header.
+    bounded line and its key is fit for a header. `thread` is the same for all messages about one episode of an
+    incident, and empty for those about none.
     """
 
     reason: NotificationReason
@@ -81,6 +82,7 @@ class Notification(Record):
     message: Annotated[str, AfterValidator(plain_text)]
     severity: Literal["critical", "warning", "info", "success"]
     channel: str
+    thread: str = Field(default="", pattern=r"^[A-Za-z0-9-]*$", max_length=200)
     tags: dict[str, str] = Field(default_factory=dict)
     context: dict[str, Any] = Field(default_factory=dict)
     idempotency_key: str = Field(pattern=r"^[!-~]+$", max_length=200)
@@ -99,10 +101,12 @@ def compose(
     run_id: str,
     channel: str,
     idempotency_key: str,
+    instead_of: str = "",
 ) -> Notification:
     """The message about an incident.
 
     `hostname` is where the checks ran, and `evidence` the snapshot of that host; `links` are URLs by their label.
+    `instead_of` names the channel that could not be told, where this one stands in.
     """
     # Before anything is cut: half of a URL's credentials is no pattern that the rule would know.
     incident, analysis = _redacted(incident), _redacted(analysis) if analysis else None
@@ -112,6 +116,7 @@ def compose(
     is_elsewhere = origin_of(incident.alerts, own_hosts) is Origin.OTHER_HOST
     is_by_rules = analysis is not None and analysis.provider == LOCAL_RULES
     sections = (
+        f"Channel {one_line(instead_of)} could not be told, so this one is." if instead_of else "",
         _headline(incident, reason),
         _facts(incident),
         _lead_description(incident),
@@ -139,6 +144,7 @@ def compose(
         message=f"{body}\n\nTrace: {trace_id}",
         severity="success" if reason is NotificationReason.RESOLVED else incident.severity.value,
         channel=channel,
+        thread=f"watchkeeper-{incident.id}-{incident.episode}-{incident.started_at.astimezone(UTC):%Y%m%dT%H%M%S}",
         tags=_tags(incident, reason),
         context=_bounded(context),
         idempotency_key=idempotency_key,

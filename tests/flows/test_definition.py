@@ -5,7 +5,7 @@ import pytest
 from flows.catalog import FLOWS, entrypoint_of
 from flows.definition import DefinitionError, read_definition
 from flows.kinds import KINDS
-from flows.presets import PRESETS, preset
+from flows.presets import PRESETS, REDELIVERY, preset
 
 NOTIFY = {"id": "tell", "type": "notify"}
 
@@ -26,7 +26,7 @@ def test_presets_are_the_seeds_six_with_their_stages() -> None:
 def test_every_preset_has_a_flow_of_its_name_at_its_entrypoint() -> None:
     from prefect.flows import load_flow_from_entrypoint  # noqa: PLC0415
 
-    assert set(FLOWS) == set(PRESETS)
+    assert set(FLOWS) == {*PRESETS, REDELIVERY}
     for name, flow in FLOWS.items():
         assert flow.name == name
         assert load_flow_from_entrypoint(entrypoint_of(name)) is flow

@@ -199,8 +199,9 @@ def test_unreadable_delivery_is_quarantined_and_does_not_take_the_others_with_it
 
 
 def test_failing_channel_puts_the_run_down_and_goes_on_from_notify(
-    database: Database, http_sink: HttpSink
+    database: Database, http_sink: HttpSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("WATCHKEEPER_NOTIFY_RETRY_SECONDS", "[0]")
     add_channel(database, http_sink.url)
     http_sink.answer_with(503)
     run_id = make_run(database, FIRING)

@@ -19,7 +19,8 @@ from storage.alerts import add_history
 from storage.analyses import AnalysisOrder, add_failed, add_succeeded, begin
 from storage.database import Database
 from storage.incidents import NOTE_MAX_CHARS
-from storage.records import Analysis, ChannelConfig, IncidentChange
+from storage.notifications import NewNotification
+from storage.records import Analysis, IncidentChange
 from storage.tables import Alert
 from storage.tables.base import utc_now
 from storage.vocabulary import AlertEvent, AlertStatus, FailureKind, IncidentStatus, NotificationReason, Severity
@@ -172,10 +173,10 @@ def test_detail_shows_the_runs_and_messages_of_an_incident(client: FlaskClient, 
             start(session),
         )
         named.incident_id, strange.incident_id = incident.id, other.id
-        channel = ChannelConfig(id=1, name="mail", driver="email", config={})
         for run, about in ((told, incident), (strange, other)):
             change = IncidentChange(incident_id=about.id, episode=1, reason=NotificationReason.FIRING)
-            notifications.reserve(session, [(channel, change)], run_id=run.run_id, trace_id="t")
+            wanted = NewNotification(channel="mail", driver="email", change=change)
+            notifications.reserve(session, [wanted], run_id=run.run_id, trace_id="t")
         order = AnalysisOrder("local", {}, incident.id, analysed.run_id, "t", NOW)
         add_succeeded(session, order, Analysis(summary="full"), completed_at=NOW)
 

@@ -17,6 +17,14 @@ CHANNELS: dict[str, type[Channel]] = {
 }
 
 
+def rate_of(config: ChannelConfig) -> float:
+    """How many messages a minute a channel may get; 0 is no limit."""
+    if config.policy.rate_per_minute is not None:
+        return config.policy.rate_per_minute
+    driver = CHANNELS.get(config.driver)
+    return driver.rate_per_minute if driver else 0.0
+
+
 def build(config: ChannelConfig) -> Channel:
     """The driver of a configured channel, with its secrets resolved.
 

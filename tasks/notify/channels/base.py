@@ -18,6 +18,8 @@ class Channel(Protocol):
     """One configured destination."""
 
     kind: ClassVar[str]
+    # Messages a minute that the vendor lets in, where a channel does not say otherwise; 0 is no limit.
+    rate_per_minute: ClassVar[float]
 
     @property
     def Config(self) -> type[DriverConfig]:  # noqa: N802  a nested class; mypy has no other word for it here
@@ -28,4 +30,3 @@ class Channel(Protocol):
 
     def deliver(self, notification: Notification) -> Receipt:
         """Send one message; raises TransientError or PermanentError."""
-        ...

@@ -62,6 +62,7 @@ class Email:
     """
 
     kind: ClassVar[str] = "email"
+    rate_per_minute: ClassVar[float] = 0
 
     class Config(DriverConfig):
         """The seeds' keys. `use_tls` is STARTTLS, save on port 465; `timeout` is in seconds per step."""

@@ -51,6 +51,7 @@ class Generic:
     """
 
     kind: ClassVar[str] = "generic"
+    rate_per_minute: ClassVar[float] = 0
 
     class Config(DriverConfig):
         """The seeds' keys; exactly one of `endpoint` and `webhook_url` is given. `timeout` is in seconds."""

@@ -77,15 +77,17 @@ def events(database: Database) -> list[AlertEvent]:
         return list(session.scalars(select(AlertHistory.event).order_by(AlertHistory.id)))
 
 
-def test_acknowledgement_acknowledges_the_incident_and_tells_nobody(database: Database) -> None:
+def test_acknowledgement_acknowledges_the_incident_and_says_so_once(database: Database) -> None:
     ingest(database, alert())
 
     result = ingest(database, alert(5, lifecycle=Lifecycle.ACKNOWLEDGED, severity=None))
+    again = ingest(database, alert(6, lifecycle=Lifecycle.ACKNOWLEDGED, severity=None))
 
     incident = only_incident(database)
     assert (incident.status, incident.severity) == (IncidentStatus.ACKNOWLEDGED, Severity.CRITICAL)
-    assert (result.changes, result.alerts_created, only_alert(database).status) == ([], 0, AlertStatus.FIRING)
-    assert events(database) == [AlertEvent.CREATED, AlertEvent.ACKNOWLEDGED]
+    assert [change.reason for change in result.changes] == [NotificationReason.ACKNOWLEDGED]
+    assert (again.changes, result.alerts_created, only_alert(database).status) == ([], 0, AlertStatus.FIRING)
+    assert events(database) == [AlertEvent.CREATED, AlertEvent.ACKNOWLEDGED, AlertEvent.ACKNOWLEDGED]
 
 
 def test_acknowledgement_taken_back_opens_the_incident_again(database: Database) -> None:
@@ -313,7 +315,10 @@ def test_alert_that_comes_back_in_another_group_leaves_no_incident_open_without_
     with database.read() as session:
         statuses = session.scalars(select(Incident.status).order_by(Incident.id)).all()
     assert statuses == [IncidentStatus.RESOLVED, IncidentStatus.OPEN]
-    assert {change.reason for change in result.changes} == set(NotificationReason)
+    assert {change.reason for change in result.changes} == {
+        NotificationReason.FIRING,
+        NotificationReason.RESOLVED,
+    }
 
 
 def test_end_of_an_alert_of_a_closed_incident_does_not_hide_the_end_of_the_live_one(database: Database) -> None:

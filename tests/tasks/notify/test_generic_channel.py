@@ -49,6 +49,7 @@ def test_the_message_arrives_as_json_with_its_idempotency_key(http_sink, url_key
         "message": "Firing since 02:13.\nGr\u00fc\u00dfe <b>&",
         "severity": "critical",
         "channel": "ops",
+        "thread": "",
         "tags": {"host": "db-03"},
         "context": {"incident": {"id": 7, "episode": 1}},
         "idempotency_key": "9f1c",
