@@ -1,4 +1,4 @@
-"""From a checker's Config to the flags of its `run-check`."""
+"""From the Config of a checker or a channel driver to the flags of its `run-check` or `test-notify`."""
 
 import inspect
 from collections.abc import Iterator, Sequence
@@ -7,11 +7,11 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from cyclopts import Parameter
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from tasks.check.checkers.base import CheckerConfig, FallingConfig, ThresholdConfig
+from tasks.check.checkers.base import FallingConfig, ThresholdConfig
 
 # What they say of a series of results means nothing to a single one.
 OF_A_SERIES = {"confirmations", "clear"}
@@ -22,7 +22,7 @@ SCALARS = (bool, int, float, str)
 SEQUENCES = (list, tuple, set, frozenset, Sequence)
 
 
-def flags_of(config: type[CheckerConfig]) -> Iterator[inspect.Parameter]:
+def flags_of(config: type[BaseModel]) -> Iterator[inspect.Parameter]:
     """A keyword parameter for each key that a flag can give; the other keys are left to --config.
 
     None has a default: what is not given is left to the settings, and then to the model.
@@ -34,7 +34,7 @@ def flags_of(config: type[CheckerConfig]) -> Iterator[inspect.Parameter]:
             yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
-def _flag(config: type[CheckerConfig], name: str, field: FieldInfo) -> Parameter:
+def _flag(config: type[BaseModel], name: str, field: FieldInfo) -> Parameter:
     flag = f"--{name.replace('_', '-')}"
     return Parameter(
         name=[flag, SECOND_NAMES[name]] if name in SECOND_NAMES else flag,
@@ -46,7 +46,7 @@ def _flag(config: type[CheckerConfig], name: str, field: FieldInfo) -> Parameter
     )
 
 
-def _help(config: type[CheckerConfig], name: str) -> str:
+def _help(config: type[BaseModel], name: str) -> str:
     """What is to be said of the keys that many checkers have; of the others their Config's docstring speaks."""
     if name == "timeout":
         return "Seconds until it counts as hung."
@@ -69,6 +69,8 @@ def _kind(annotation: Any) -> Any:
     if origin in SEQUENCES:
         item = str if _is_a(arguments[0], BaseModel) else _kind(arguments[0])
         return None if item is None or get_origin(item) is list else list[item]  # type: ignore[valid-type]
+    if annotation is SecretStr:
+        return str
     if _is_a(annotation, Enum):
         return Literal[tuple(member.value for member in annotation)]
     return annotation if origin is Literal or annotation in SCALARS else None

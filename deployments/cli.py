@@ -85,11 +85,32 @@ app.command(
     but not towards the daily budget. Nothing is stored. The local rules need no database and no server.
     """,
 )
-app.command("deployments.channel_commands:channels", name="channels", help="Where notifications go.")
+app.command(
+    "deployments.channel_commands:channels",
+    name="channels",
+    help="""Where notifications go: save, list, try, switch on and off.
+
+    A channel says what it is told (--min-severity, --on), how often, and which other one stands in for it.
+    """,
+)
+app.command(
+    "deployments.notify_trial_command:test_notify",
+    name="test-notify",
+    help="""Send a real message now: through the first active channel, or the one that is named.
+
+    With a driver and flags for its config nothing need be saved, and no database is used:
+    `watchkeeper test-notify generic --help` lists the flags. Exits with 1 and the reason if it failed.
+    """,
+)
 app.command(
     "deployments.delivery_commands:deliveries",
     name="deliveries",
     help="Accepted webhooks: list them, look at one, replay, discard.",
+)
+app.command(
+    "deployments.notification_commands:notifications",
+    name="notifications",
+    help="Messages to people: list them, look at one, retry, discard.",
 )
 app.command(
     "deployments.parse_command:parse",

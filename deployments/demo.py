@@ -22,6 +22,7 @@ from deployments.supervisor import Supervisor
 from storage import channels
 from storage.database import Database, default_url
 from storage.settings import Settings
+from webhook_app.notification_fields import passed_over_line
 
 WAIT_SECONDS = 90
 POLL_SECONDS = 0.2
@@ -106,6 +107,7 @@ def _print_trace(run: Mapping[str, Any], trace_id: str) -> None:
             f"notification: {message['channel']} ({message['driver']}) {message['status']}: {message['title']}"
             for message in run["notifications"]
         ),
+        *map(passed_over_line, run["passed_over"]),
     ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

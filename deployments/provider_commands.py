@@ -1,7 +1,6 @@
 """`watchkeeper providers`: the saved AI providers, of which at most one is active."""
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,10 +9,10 @@ from urllib.parse import urlsplit
 from cyclopts import App, Parameter
 from pydantic_core import to_jsonable_python
 
-from deployments.channel_commands import read_config
 from deployments.check_output import plain, print_lines, print_table
 from deployments.errors import WrongUseError
 from deployments.installed import installed_database
+from deployments.saved_config import read_config, warn_of_clear_text
 from storage import providers as provider_rows
 from storage.records import Analysis, CheckResult, ProviderConfig
 from storage.redaction import redact, redact_text
@@ -69,7 +68,7 @@ def add(
         provider_rows.add_provider(session, name=name, provider=provider, config=wanted, description=description)
         if activate:
             provider_rows.activate(session, name)
-    _warn_of_clear_text(wanted)
+    warn_of_clear_text(_clear_text_paths(wanted))
     print_lines([f"added provider {name}{', which is active now' if activate else ''}"])
 
 
@@ -113,7 +112,7 @@ def edit(name: str, /, *, config: Config | None = None, description: str | None 
         if wanted is not None:
             _check(row.provider, wanted)
         provider_rows.edit_provider(session, name, config=wanted, description=description)
-    _warn_of_clear_text(wanted or {})
+    warn_of_clear_text(_clear_text_paths(wanted or {}))
     changed = [what for what, new in (("config", config), ("description", description)) if new is not None]
     print_lines([f"provider {name} has its new {' and '.join(changed)}"])
 
@@ -217,12 +216,8 @@ def _check(kind: str, config: Mapping[str, Any]) -> None:
         raise PermanentError(f"{error}; {READABLE_WHERE}") from None
 
 
-def _warn_of_clear_text(config: Mapping[str, Any]) -> None:
-    for key in (key for key, value in config.items() if redact({key: value}) != {key: value}):
-        sys.stderr.write(
-            f"watchkeeper: {redact_text(key)} is saved in clear text; "
-            f'better a reference such as {{"{redact_text(key)}": {{"env": "NAME"}}}}\n'
-        )
+def _clear_text_paths(config: Mapping[str, Any]) -> Iterator[tuple[str]]:
+    return ((key,) for key, value in config.items() if redact({key: value}) != {key: value})
 
 
 def _field_defaults(config: "type[BaseModel]") -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -16,13 +15,15 @@ from deployments.installed import installed_database
 from flows.direct import run_directly
 from flows.execution import Outcome, PostponedError
 from flows.library import find_definition
-from storage import database, runs, stages
-from storage.records import ChecksResult, NotifyResult
+from storage import database, runs, stages, told
+from storage.records import ChecksResult
 from storage.runs import RunHeldError
 from storage.settings import Settings, load
+from storage.tables.base import utc_now
 from storage.vocabulary import RunStatus, Stage
 from tasks.check.stage import ContextConfig, plan
 from tasks.errors import PermanentError
+from webhook_app.notification_fields import fate_line, notification_fields, passed_over_fields, passed_over_line
 
 PIPELINE = "local-monitor"
 NODE_TYPE = "context"
@@ -121,38 +122,40 @@ async def _to_its_end(run_id: str) -> Outcome:
 
 
 def _print(outcome: Outcome, run_id: str, *, as_json: bool) -> None:
-    checks, told = _outputs(run_id)
+    checks, messages, passed_over = _results(run_id)
     if as_json:
         form = {
             "run_id": run_id,
             "status": outcome.status,
             "message": outcome.message,
             "checks": checks.model_dump(mode="json") if checks else None,
-            "notifications": [delivery.model_dump(mode="json") for delivery in told.deliveries] if told else [],
+            "notifications": messages,
+            "passed_over": passed_over,
         }
         print_json(form)
     else:
         if checks and checks.checks:
             print_results(checks.checks)
-        print_lines([*_told(checks, told), f"run {run_id}: {outcome.status}"])
+        changes = checks.changes if checks else []
+        now = utc_now()
+        print_lines(
+            [
+                *(f"incident {change.incident_id} {change.reason}" for change in changes),
+                *(fate_line(message, now=now) for message in messages),
+                *map(passed_over_line, passed_over),
+                f"run {run_id}: {outcome.status}",
+            ]
+        )
     if outcome.status is RunStatus.FAILED:
         sys.stderr.write(f"watchkeeper: {outcome.message}\n")
 
 
-def _told(checks: ChecksResult | None, told: NotifyResult | None) -> Iterator[str]:
-    for change in checks.changes if checks else []:
-        yield f"incident {change.incident_id} {change.reason}"
-    for delivery in told.deliveries if told else []:
-        yield f"notification: {delivery.channel} ({delivery.driver}) {delivery.status} {delivery.error}".rstrip()
-
-
-def _outputs(run_id: str) -> tuple[ChecksResult | None, NotifyResult | None]:
+def _results(run_id: str) -> tuple[ChecksResult | None, list[dict[str, Any]], list[dict[str, Any]]]:
+    """What was found, the messages about it, and who was not told."""
     with database.get().read() as session:
         run = runs.find_run(session, run_id)
         outputs = list(stages.outputs_of(session, run.id).values()) if run else []
-    by_stage = {output.get("stage"): output for output in outputs}
-    checks, told = by_stage.get(Stage.CHECK), by_stage.get(Stage.NOTIFY)
-    return (
-        ChecksResult.model_validate(checks) if checks else None,
-        NotifyResult.model_validate(told) if told else None,
-    )
+        messages = [notification_fields(row) for row in told.messages_of_run(session, run_id)]
+        passed_over = passed_over_fields(told.passed_over_of_runs(session, [run.id] if run else []))
+    checks = next((output for output in outputs if output.get("stage") == Stage.CHECK), None)
+    return ChecksResult.model_validate(checks) if checks else None, messages, passed_over

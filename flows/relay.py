@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from flows.definition import DefinitionError
 from flows.executor import Executor, run_in_prefect, run_without_prefect
+from flows.followups import keep_following_up
 from flows.library import UnknownPipelineError, find_definition
 from flows.owner import is_dead, this_process
 from flows.pipeline import PipelineFlow
@@ -30,6 +31,7 @@ from storage import database, inbox, notifications, runs
 from storage.settings import Settings
 from storage.tables import PipelineRun
 from storage.tables.base import utc_now
+from tasks.notify.schedule import given_up_before
 
 log = logging.getLogger("watchkeeper.relay")
 
@@ -73,7 +75,7 @@ class Relay:
     async def run(self) -> None:
         """Work until stopped. The database being away is waited out."""
         watches = (self._probe(), self._watch_cancels(), self._watch_ends(), keep_pruning(self._settings))
-        watchers = [asyncio.create_task(watch) for watch in watches]
+        watchers = [asyncio.create_task(watch) for watch in (*watches, keep_following_up())]
         try:
             while not self._is_stopping:
                 self._bell.clear()
@@ -221,7 +223,13 @@ class Relay:
     def _take_unsent(self) -> list[FlowRunOrder]:
         """A run with the messages in hand that are due and that no other run has, where there are any."""
         with database.get().write() as session:
-            waiting = notifications.find_waiting(session, now=utc_now(), limit=self._settings.batch_limit)
+            now = utc_now()
+            waiting = notifications.find_waiting(
+                session,
+                now=now,
+                limit=self._settings.batch_limit,
+                given_up_before=given_up_before(now, delays=self._settings.notify_retry_seconds),
+            )
             if not waiting:
                 return []
             trace_ids = {row.trace_id for row in waiting}

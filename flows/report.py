@@ -1,22 +1,37 @@
 """What happened in a run, as markdown for the Prefect UI, and the tags of its flow run."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from storage import alerts, inbox, runs, stages
-from storage.records import AnalyzeResult, ChecksResult, IncidentAnalysis, IncidentView, IngestResult, NotifyResult
-from storage.tables import PipelineRun
-from storage.vocabulary import Stage
+from storage import alerts, inbox, runs, stages, told
+from storage.records import (
+    AnalyzeResult,
+    ChecksResult,
+    IncidentAnalysis,
+    IncidentView,
+    IngestResult,
+    NotifyResult,
+    PassedOver,
+)
+from storage.tables import Notification, PipelineRun
+from storage.vocabulary import NotificationStatus, Stage
 from tasks.notify.host_section import host_facts
+from tasks.notify.text import humanize_moment, one_line, shorten
 
 ROWS_SHOWN = 20
 RECOMMENDATIONS_SHOWN = 3
 TAG_MAX_CHARS = 100
-# Where text that looks like an address becomes a link without any markup (https://github.github.com/gfm/#autolinks-extension-).
+CELL_MAX_CHARS = 500
+# What is punctuation to markdown may have a backslash before it (https://spec.commonmark.org/0.31.2/#backslash-escapes).
+# After "&" and "<" that leaves no character reference and no HTML.
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>()#+!|&~$]")
+# Where text that looks like an address becomes a link (https://github.github.com/gfm/#autolinks-extension-). Some
+# renderers look for that again when the backslashes are gone, so a character of no width stands there.
 _LINK_LIKE = re.compile(r"(?=://|@)|(?<=www)(?=\.)", re.IGNORECASE)
+WORD_JOINER = "\u2060"
 TAG = "watchkeeper"  # on every flow run of ours, through its deployment
 
 
@@ -32,16 +47,20 @@ def markdown_report(session: Session, run_id: str) -> str:
     if run is None:
         raise runs.RunNotFoundError(run_id)
     lines = [
-        f"# {run.definition_name}: {run.status}",
-        f"run `{run.run_id}`, trace `{run.trace_id}`, environment `{_plain(run.environment)}`",
+        f"# {_plain(run.definition_name)}: {run.status}",
+        f"run `{run.run_id}`, trace {_plain(run.trace_id)}, environment {_plain(run.environment)}",
     ]
     if run.last_error_message:
         lines += [f"**{run.last_error_type}**: {_plain(run.last_error_message)}"]
     deliveries = inbox.deliveries_of(session, run.id)
     if len(deliveries) > 1:
         lines += [f"{len(deliveries)} deliveries were taken together."]
-    for output in stages.outputs_of(session, run.id).values():
+    outputs = stages.outputs_of(session, run.id).values()
+    for output in outputs:
         lines += _section(session, output)
+    # From the messages themselves, which there are also where the stage that sends them failed.
+    messages, passed_over = told.messages_of_run(session, run_id), told.passed_over_of_runs(session, [run.id])
+    lines += _who_was_told(messages, passed_over, list(_missing(outputs)))
     return "\n\n".join(lines)
 
 
@@ -54,7 +73,7 @@ def _section(session: Session, output: dict[str, Any]) -> list[str]:
         case Stage.ANALYZE:
             return _analyses(AnalyzeResult.model_validate(output))
         case Stage.NOTIFY:
-            return _notifications(NotifyResult.model_validate(output))
+            return []  # the report ends with it
     return [f"Skipped: {_plain(str(output.get('skipped', '')))}"]
 
 
@@ -112,13 +131,36 @@ def _fallback_note(stored: IncidentAnalysis) -> str:
     return f"AI analysis unavailable{failed}{why}. The local rules were used."
 
 
-def _notifications(result: NotifyResult) -> list[str]:
-    rows = [
-        [delivery.channel, str(delivery.incident_id or ""), delivery.reason, delivery.status, delivery.error]
-        for delivery in result.deliveries[:ROWS_SHOWN]
-    ]
-    headings = ["channel", "incident", "reason", "status", "error"]
-    return ["## Who was told", _table(headings, rows, len(result.deliveries))]
+def _missing(outputs: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """The channels that a node names and that were not there; a message's own error stands with the message."""
+    results = [NotifyResult.model_validate(each) for each in outputs if each.get("stage") == Stage.NOTIFY]
+    for result in results:
+        failed = {f"{delivery.channel}: {delivery.error}" for delivery in result.deliveries}
+        yield from (error for error in result.errors if error not in failed)
+
+
+def _who_was_told(messages: list[Notification], passed_over: list[PassedOver], missing: list[str]) -> list[str]:
+    if not messages and not passed_over and not missing:
+        return []
+    rows = [_message_row(message) for message in messages[:ROWS_SHOWN]]
+    headings = ["channel", "incident", "reason", "status", "next try", "error"]
+    table = [_table(headings, rows, len(messages))] if messages else []
+    absent = [f"- {_plain(error)}" for error in missing[:ROWS_SHOWN]]
+    return ["## Who was told", *table, *_who_was_not(passed_over), *absent]
+
+
+def _message_row(message: Notification) -> list[str]:
+    instead = f" instead of {message.instead_of}" if message.instead_of else ""
+    waits = message.status in (NotificationStatus.PENDING, NotificationStatus.FAILED)
+    next_try = humanize_moment(message.due_at) if waits else ""
+    about = str(message.incident_id or "")
+    error = message.error_message
+    return [f"{message.channel}{instead}", about, message.reason, message.status, next_try, error]
+
+
+def _who_was_not(passed_over: list[PassedOver]) -> list[str]:
+    rows = [[each.channel, str(each.incident_id), each.reason, each.why] for each in passed_over[:ROWS_SHOWN]]
+    return [_table(["not told", "incident", "reason", "why"], rows, len(passed_over))] if rows else []
 
 
 def _table(headings: list[str], rows: Iterable[list[str]], total: int) -> str:
@@ -129,6 +171,5 @@ def _table(headings: list[str], rows: Iterable[list[str]], total: int) -> str:
 
 def _plain(text: str) -> str:
     """Text that cannot leave its table cell or become markup, nor a link by merely looking like an address."""
-    text = " ".join(text.split())
-    escaped = "".join(f"\\{char}" if char in "\\`*_{}[]<>()#+!|" else char for char in text)
-    return _LINK_LIKE.sub(r"\\", escaped)[:500]
+    line = shorten(one_line(text), CELL_MAX_CHARS)
+    return _LINK_LIKE.sub(WORD_JOINER, _MARKUP.sub(r"\\\g<0>", line))

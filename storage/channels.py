@@ -58,6 +58,7 @@ def edit_channel(
         return False
     if config is not None:
         channel.config = dict(config)
+        wake(session, [name])
     if description is not None:
         channel.description = description
     if policy is not None:
@@ -82,6 +83,8 @@ def set_active(session: Session, name: str, *, is_active: bool) -> bool:
     if channel is None:
         return False
     channel.is_active = is_active
+    if is_active:
+        wake(session, [name])
     return True
 
 
@@ -133,6 +136,21 @@ def lock_states(session: Session, names: Iterable[str]) -> dict[str, ChannelStat
         .execution_options(populate_existing=True)
     )
     return {row.channel: row for row in rows}
+
+
+def is_failing(session: Session, name: str) -> bool:
+    """Whether the last try of a message to it failed, as far as that was written down; not locked."""
+    failing = select(ChannelState.channel).where(ChannelState.channel == name, ChannelState.failures > 0)
+    return session.scalar(failing) is not None
+
+
+def wake(session: Session, names: Iterable[str]) -> None:
+    """Let the next message show at once whether a channel is back: somebody mended it, or asks for another try."""
+    session.execute(
+        update(ChannelState)
+        .where(ChannelState.channel.in_(sorted(set(names))), ChannelState.rests_until.is_not(None))
+        .values(rests_until=None)
+    )
 
 
 def forget_failures(session: Session, name: str) -> bool:

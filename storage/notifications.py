@@ -13,10 +13,11 @@ from sqlalchemy import and_, exists, or_, select, tuple_, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, aliased
 
+from storage import channels
 from storage.records import IncidentChange
 from storage.redaction import redact_text
 from storage.storable import storable_text
-from storage.tables import Alert, Incident, Notification, PipelineRun
+from storage.tables import Alert, Incident, Notification, NotificationChannel, PipelineRun
 from storage.tables.base import utc_now
 from storage.upsert import insert_if_absent
 from storage.vocabulary import (
@@ -97,7 +98,8 @@ def reserve(
             "created_at": now,
             "updated_at": now,
         }
-        for each in wanted
+        # Two runs that reserve the same ones do so in the same order, or each might wait for the other.
+        for each in sorted(wanted, key=lambda each: (each.change.incident_id, each.channel))
     ]
     if rows:
         session.execute(insert_if_absent(session, Notification), rows)
@@ -155,11 +157,13 @@ def behind_others(session: Session, run_id: str) -> set[int]:
     return set(rows)
 
 
-def find_waiting(session: Session, *, now: datetime, limit: int) -> list[Notification]:
+def find_waiting(session: Session, *, now: datetime, limit: int, given_up_before: datetime) -> list[Notification]:
     """Unsent messages that are due and in nobody's hands, locked; none that must wait for an earlier one.
 
+    Those to a channel that is switched off wait too, save those from before `given_up_before`, whose time is over.
     What another transaction has locked is left out.
     """
+    is_off = exists().where(NotificationChannel.name == Notification.channel, ~NotificationChannel.is_active)
     earlier = aliased(Notification)
     is_held = exists().where(PipelineRun.run_id == Notification.sender_run_id, PipelineRun.completed_at.is_(None))
     earlier_is_held = exists().where(
@@ -175,7 +179,13 @@ def find_waiting(session: Session, *, now: datetime, limit: int) -> list[Notific
     return list(
         session.scalars(
             select(Notification)
-            .where(Notification.status.in_(UNSENT), Notification.due_at <= now, ~is_held, ~must_wait)
+            .where(
+                Notification.status.in_(UNSENT),
+                Notification.due_at <= now,
+                or_(Notification.created_at < given_up_before, ~is_off),
+                ~is_held,
+                ~must_wait,
+            )
             .order_by(Notification.id)
             .limit(limit)
             .with_for_update(skip_locked=True, of=Notification)
@@ -217,9 +227,14 @@ def untold(session: Session, *, source: str, prefix: str, since: datetime) -> li
     ]
 
 
-def claim(row: Notification, *, send_at: datetime) -> ClaimedNotification:
-    """Take a message in hand, which the caller has locked through its run's fence, for one try."""
+def claim(row: Notification, *, send_at: datetime, lost_at: datetime) -> ClaimedNotification:
+    """Take a message in hand, which the caller has locked through its run's fence, for one try.
+
+    Not before `lost_at` does a later run take it for lost; its own run does at once when it is resumed.
+    """
     row.status = NotificationStatus.SENDING
+    row.claimed_at = utc_now()
+    row.due_at = lost_at
     row.claim += 1
     row.attempts += 1
     return as_claimed(row, send_at=send_at)
@@ -245,7 +260,10 @@ def as_claimed(row: Notification, *, send_at: datetime | None = None) -> Claimed
 
 
 def revive(session: Session, *, run_id: str) -> None:
-    """Let a run send its unsent messages and dead letters once more: somebody has started it again."""
+    """Let a run send its unsent messages and dead letters once more: somebody has started it again.
+
+    A channel that is being left alone is tried again too.
+    """
     session.execute(
         update(Notification)
         .where(
@@ -268,6 +286,8 @@ def revive(session: Session, *, run_id: str) -> None:
         )
         .execution_options(synchronize_session=False)
     )
+    revived = select(Notification.channel).where(Notification.sender_run_id == run_id).distinct()
+    channels.wake(session, session.scalars(revived))
 
 
 def mark_sent(session: Session, message: ClaimedNotification, *, said: Said, provider_id: str) -> bool:

@@ -279,7 +279,9 @@ class AlertView(Record):
 class IncidentView(Record):
     """An incident as analysis and messages see it.
 
-    `alerts` holds at most the first ones by severity and start; the counts are of all.
+    `alerts` holds at most the first ones by severity and start; the counts are of all. `acknowledged_by` and
+    `ended_by` name who did so in the present episode, where somebody did; `closing_summary` is what a
+    person wrote of it.
     """
 
     id: int
@@ -296,6 +298,30 @@ class IncidentView(Record):
     severity_counts: dict[str, int]
     truncated_alerts: int
     alerts: list[AlertView]
+    created_at: datetime | None = None
+    closed_at: datetime | None = None
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str = ""
+    ended_by: str = ""
+    closing_summary: str = ""
+
+
+class News(Record):
+    """What has happened to an incident since a channel was last told of it, at `since`; None: it never was.
+
+    `at` is when that was looked up. `joined` holds the first of the alerts that have joined it and fire,
+    `joined_count` counts them all; `ended_count` those that ended. `level` is the severity that it has got to, and
+    `raised` the alert that brought it there, once it was `raised_from`, where one did.
+    """
+
+    at: datetime
+    since: datetime | None = None
+    joined: list[AlertView] = Field(default_factory=list)
+    joined_count: int = 0
+    ended_count: int = 0
+    level: Severity | None = None
+    raised: AlertView | None = None
+    raised_from: Severity | None = None
 
 
 class EarlierIncident(Record):

@@ -6,6 +6,7 @@ seeds' `ORCHESTRATION_…` for the ones they named.
 
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,6 +15,8 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSettingError
 
+# How the names of the variables begin that a setting may come from; the home folder is in HOME.
+READ = ("WATCHKEEPER_", "ORCHESTRATION_", "PREFECT_", "HOME")
 _FIELD = re.compile(r'field "(\w+)"')
 
 
@@ -81,6 +84,10 @@ class Settings(BaseSettings):
 
     # Seconds from each failed try of a message to the next; after the last it is a dead letter.
     notify_retry_seconds: list[float] = Field(default=[5, 30, 120, 600, 1800, 7200, 21_600, 43_200], max_length=50)
+    # Webhooks of users' choosing may not go to private addresses either; to metadata services they never may.
+    block_private_addresses: bool = False
+    # The folder of template files; see templates_folder.
+    templates: Path | None = None
 
     # 0 keeps them for ever.
     retain_bodies_days: int = Field(default=30, ge=0, le=36500)
@@ -94,10 +101,10 @@ class Settings(BaseSettings):
         default=True, validation_alias=_seed_name("INTELLIGENCE_FALLBACK_ENABLED")
     )
 
-    @field_validator("home")
+    @field_validator("home", "templates")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+    def _absolute(cls, folder: Path | None) -> Path | None:
+        return folder.expanduser().absolute() if folder else None
 
     @field_validator("webhook_token", "api_token")
     @classmethod
@@ -115,6 +122,11 @@ class Settings(BaseSettings):
         return self.database_url.startswith("sqlite")
 
     @property
+    def templates_folder(self) -> Path:
+        """Where the files of message templates lie."""
+        return self.templates or self.home / "templates"
+
+    @property
     def web_url(self) -> str:
         """Where people reach the receiver, without a trailing slash; used in links."""
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -128,6 +140,13 @@ class Settings(BaseSettings):
 
 def load() -> Settings:
     """Read the settings from the environment. Raises SettingsError that names each wrong variable."""
+    return _load(frozenset((name, text) for name, text in os.environ.items() if name.upper().startswith(READ)))
+
+
+@lru_cache(maxsize=8)
+def _load(environment: frozenset[tuple[str, str]]) -> Settings:
+    """Reading takes over a millisecond, and a message asks several times: it is done anew when a variable changes."""
+    del environment
     try:
         return Settings()
     except ValidationError as error:

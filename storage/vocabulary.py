@@ -195,6 +195,8 @@ ALARMS = (
     NotificationReason.REMINDER,
     NotificationReason.UPDATED,
 )
+# Those that time gives rise to, in no run's wake.
+FOLLOW_UPS = (NotificationReason.REMINDER, NotificationReason.UPDATED)
 
 
 class NotificationStatus(StrEnum):

@@ -1,17 +1,24 @@
 """Connections whose every operation ends at one deadline, for httpcore and whatever is built on it.
 
 Timeouts of httpx and httpcore bound one read each, so a server that sends a byte now and then would hold a thread
-for ever.
+for ever; and a look-up of a name they do not bound at all.
 """
 
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
+from ipaddress import ip_address
 from typing import Any
 
 import httpcore
+
+from tasks.check.calls import Call, HungError, NoThreadError
+
+MAX_LOOK_UP_SECONDS = 60.0
 
 
 class _Deadline(threading.local):
@@ -83,6 +90,44 @@ class DeadlineBackend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """A connection that keeps it too."""
-        stream = super().connect_tcp(host, port, _within_deadline(timeout), local_address, socket_options)
-        return _Stream(stream)
+        """A connection that keeps it too, to the first of the host's addresses that takes it."""
+        *others, last = self._addresses_of(host, port, timeout)
+        for address in others:
+            with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+                return self._connect(address, port, timeout, local_address, socket_options)
+        return self._connect(last, port, timeout, local_address, socket_options)
+
+    def _addresses_of(self, host: str, port: int, timeout: float | None) -> list[str]:
+        """What may be connected to, at least one."""
+        return look_up(host, port, timeout)
+
+    def _connect(self, address: str, port: int, timeout: float | None, *options: Any) -> httpcore.NetworkStream:
+        return _Stream(super().connect_tcp(address, port, _within_deadline(timeout), *options))
+
+
+def look_up(host: str, port: int, timeout: float | None) -> list[str]:
+    """The addresses of a host, at least one, in the order in which the system would try them.
+
+    Raises httpcore.ConnectError and TimeoutException. A look-up cannot be stopped: a hanging one is left behind.
+    """
+    try:
+        ip_address(host)
+    except ValueError:
+        pass
+    else:
+        return [host]
+    seconds = _within_deadline(MAX_LOOK_UP_SECONDS if timeout is None else timeout) or 0.0
+    call = Call(partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM), name="look-up")
+    try:
+        found = call.result(until=time.monotonic() + seconds)
+    except HungError:
+        raise httpcore.ConnectTimeout from None
+    except (OSError, NoThreadError) as error:
+        raise httpcore.ConnectError(error) from error
+    return [_spell(sockaddr) for *_, sockaddr in found]
+
+
+def _spell(sockaddr: tuple[Any, ...]) -> str:
+    """The address as text; without its link a link-local one of IPv6 could not be connected to."""
+    address, _, *more = sockaddr
+    return f"{address}%{more[1]}" if more and more[1] else str(address)

@@ -1,15 +1,15 @@
 """The one outbound door for HTTP.
 
-Redirects are not followed, cookies not kept, and the whole exchange has one deadline. URLs of webhooks are
-secrets, so no message from here carries more of a URL than its host, and httpx's own log line, which has all
-of it, is dropped.
+Redirects are not followed, cookies not kept, and the whole exchange has one deadline. Where a request may go is
+the caller's `reach`. URLs of webhooks are secrets, so no message from here carries more of a URL than its host,
+and httpx's own log line, which has all of it, is dropped.
 """
 
 import http.cookiejar
 import logging
 import os
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,8 +18,10 @@ from functools import cache
 
 import httpx
 
+from tasks.addresses import Reach
 from tasks.deadline import DeadlineBackend, deadline, is_running
 from tasks.errors import PermanentError, TransientError
+from tasks.guard import GuardedBackend, GuardedProxy
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 MAX_BODY_BYTES = 64 * 1024
@@ -32,7 +34,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 @dataclass(frozen=True)
 class OutboundRequest:
-    """What is to be sent. `timeout_seconds` bounds the whole exchange, save the look-up of the host's name.
+    """What is to be sent. `timeout_seconds` bounds the whole exchange.
 
     URL, headers and body may hold secrets and stay out of the repr.
     """
@@ -59,13 +61,13 @@ class OutboundResponse:
     is_complete: bool = True
 
 
-def send(request: OutboundRequest) -> OutboundResponse:
+def send(request: OutboundRequest, *, reach: Reach = Reach.ANYWHERE) -> OutboundResponse:
     """One exchange, whatever its status; see `judge`.
 
     Raises TransientError for network errors and timeouts, PermanentError for a URL, header or certificate
-    that cannot be used and for a redirect.
+    that cannot be used, for an address beyond reach and for a redirect.
     """
-    url, client = parse_url(request.url), _client(os.getpid())
+    url, client = parse_url(request.url), _client(os.getpid(), reach)
     with _judging_failures(url.host, request), deadline(request.timeout_seconds):
         outbound = client.build_request(
             request.method,
@@ -83,12 +85,13 @@ def send(request: OutboundRequest) -> OutboundResponse:
             answer.close()
 
 
-def judge(response: OutboundResponse) -> None:
+def judge(response: OutboundResponse, *, also_transient: Collection[int] = ()) -> None:
     """Return for a 2xx; raise TransientError for what may pass with time, PermanentError for all else."""
     if 200 <= response.status < 300:  # noqa: PLR2004  the definition of success
         return
     said = f"{response.host} answered {response.status}"
-    if response.status in TRANSIENT_STATUSES or response.status >= 500:  # noqa: PLR2004  server errors
+    is_transient = response.status in TRANSIENT_STATUSES or response.status in also_transient
+    if is_transient or response.status >= 500:  # noqa: PLR2004  server errors
         wish = response.headers.get("retry-after", "")
         raise TransientError(said, retry_after_seconds=parse_retry_after(wish, now=datetime.now(UTC)))
     raise PermanentError(said)
@@ -169,8 +172,11 @@ def _root_cause(error: httpx.TransportError) -> object:
 
 
 @cache
-def _client(pid: int) -> httpx.Client:
-    """The process's connection pool; by process id, since connections must not be shared over a fork."""
+def _client(pid: int, reach: Reach) -> httpx.Client:
+    """The process's connection pool; by process id, since connections must not be shared over a fork.
+
+    And by reach, since a connection is checked only when it is made.
+    """
     del pid
     no_cookies = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
     client = httpx.Client(
@@ -178,11 +184,19 @@ def _client(pid: int) -> httpx.Client:
         cookies=no_cookies,
         headers={"User-Agent": "watchkeeper", "Accept-Encoding": "identity"},
     )
-    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001  httpx has no public way in
-        if isinstance(transport, httpx.HTTPTransport):
-            transport._pool._network_backend = DeadlineBackend()  # noqa: SLF001
+    _set_backend(client._transport, GuardedBackend(reach))  # noqa: SLF001  httpx has no public way in
+    for pattern, proxy in client._mounts.items():  # noqa: SLF001
+        if proxy is not None:  # the operator names the proxy, which may well be at a private address
+            _set_backend(proxy, DeadlineBackend())
+            client._mounts[pattern] = GuardedProxy(proxy, reach)  # noqa: SLF001
     logging.getLogger("httpx").addFilter(_is_not_ours)
     return client
+
+
+def _set_backend(transport: httpx.BaseTransport, backend: DeadlineBackend) -> None:
+    if not isinstance(transport, httpx.HTTPTransport):
+        raise TypeError(f"no deadline can be kept over {type(transport).__name__}")
+    transport._pool._network_backend = backend  # noqa: SLF001  nor has httpcore
 
 
 def _is_not_ours(record: logging.LogRecord) -> bool:

@@ -10,9 +10,16 @@ from sqlalchemy.orm import Session
 from storage import inbox
 from storage.alerts import add_history
 from storage.inbox import NewDelivery
-from storage.tables import Alert, Delivery, Incident
+from storage.tables import Alert, Delivery, Incident, Notification
 from storage.tables.base import utc_now
-from storage.vocabulary import AlertEvent, AlertStatus, IncidentStatus, Severity
+from storage.vocabulary import (
+    AlertEvent,
+    AlertStatus,
+    IncidentStatus,
+    NotificationReason,
+    NotificationStatus,
+    Severity,
+)
 
 BODY = b'{"name": "x"}'
 
@@ -51,6 +58,26 @@ def add_alert(session: Session, **given: Any) -> Alert:
     if given.get("trace_id"):
         add_history(session, [{"alert_id": alert.id, "event": AlertEvent.CREATED, "trace_id": given["trace_id"]}])
     return alert
+
+
+def add_notification(session: Session, **given: Any) -> int:
+    """A dead letter of channel `ops` about an incident of its own, in whatever is not given. Returns its id."""
+    fields = {
+        "channel": "ops",
+        "driver": "generic",
+        "incident_id": given.get("incident_id") or add_incident(session).id,
+        "episode": 1,
+        "reason": NotificationReason.FIRING,
+        "status": NotificationStatus.DEAD,
+        "idempotency_key": str(uuid4()),
+        "trace_id": "trace-1",
+        "attempts": 9,
+        "title": "[FIRING] warning: Disk full on db-1",
+    }
+    row = Notification(**(fields | given))
+    session.add(row)
+    session.flush()
+    return row.id
 
 
 def add_delivery(session: Session, *, body: bytes = BODY, **given: Any) -> str:

@@ -230,8 +230,9 @@ class SmtpSink:
     """An SMTP server that keeps what it accepts.
 
     `is_tls` offers STARTTLS and refuses mail without it; `is_implicit_tls` speaks TLS from the first byte, as
-    on port 465. With `credentials`, mail needs a login. `refuse` maps recipients to the reply they get, and
-    `data_reply` stands in for the answer to the message itself, such as "451 try later".
+    on port 465. With `credentials`, mail needs a login. `refuse` maps recipients to the reply they get.
+    `sender_reply`, `login_reply` and `data_reply` stand in for the answers to the sender, the login and the
+    message itself, such as "451 try later". `max_bytes` is the longest mail, as the server announces it.
     """
 
     def __init__(
@@ -241,9 +242,14 @@ class SmtpSink:
         is_implicit_tls: bool = False,
         credentials: tuple[str, str] | None = None,
         refuse: Mapping[str, str] | None = None,
+        sender_reply: str | None = None,
+        login_reply: str | None = None,
         data_reply: str | None = None,
+        max_bytes: int | None = None,
     ) -> None:
         self.refuse = dict(refuse or {})
+        self.sender_reply = sender_reply
+        self.login_reply = login_reply
         self.data_reply = data_reply
         self._credentials = credentials
         self._box: _Box[ReceivedMail] = _Box()
@@ -259,6 +265,7 @@ class SmtpSink:
             authenticator=self._authenticate,
             auth_required=credentials is not None,
             auth_require_tls=is_tls,
+            data_size_limit=max_bytes,
         )
 
     def __enter__(self) -> Self:
@@ -282,6 +289,16 @@ class SmtpSink:
     def wait_for(self, count: int, timeout_seconds: float = 5.0) -> list[ReceivedMail]:
         """All accepted messages, once there are this many; AssertionError if there never are."""
         return self._box.wait_for(count, timeout_seconds)
+
+    async def handle_MAIL(  # noqa: N802
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        """Take or refuse the sender."""
+        del server, session, options
+        if self.sender_reply:
+            return self.sender_reply
+        envelope.mail_from = address
+        return "250 OK"
 
     async def handle_RCPT(  # noqa: N802  the name aiosmtpd looks for
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -315,6 +332,8 @@ class SmtpSink:
         del server, session, envelope, mechanism
         if not isinstance(data, LoginPassword):
             return AuthResult(success=False, handled=False)
+        if self.login_reply:
+            return AuthResult(success=False, handled=False, message=self.login_reply)
         given = (data.login.decode(), data.password.decode())
         return AuthResult(success=given == self._credentials, handled=False, auth_data=given[0])
 

@@ -125,6 +125,7 @@ def _details(session: Session, alert: Alert) -> dict[str, Any]:
         "vendor_id": alert.vendor_id,
         "occurred_at": alert.occurred_at,
         "last_received_at": alert.last_received_at,
+        "joined_at": alert.joined_at,
     }
     return {
         **redact(texts),

@@ -12,10 +12,13 @@ from storage.settings import Settings
 from webhook_app import access, places
 from webhook_app.alerts import alerts
 from webhook_app.answers import error_answer
+from webhook_app.channels import channels
 from webhook_app.deliveries import deliveries
 from webhook_app.incident_actions import incident_actions
 from webhook_app.incidents import incidents
 from webhook_app.intelligence import intelligence
+from webhook_app.notifications import notifications
+from webhook_app.notify import notify
 from webhook_app.orchestration import orchestration
 from webhook_app.state import AppState
 from webhook_app.webhook import answer_http_error, webhook
@@ -39,6 +42,9 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app.register_blueprint(incidents)
     app.register_blueprint(incident_actions)
     app.register_blueprint(intelligence)
+    app.register_blueprint(notifications)
+    app.register_blueprint(notify)
+    app.register_blueprint(channels)
     app.register_blueprint(orchestration)
     places.install(app)
     app.register_error_handler(HTTPException, answer_http_error)

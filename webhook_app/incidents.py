@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from storage import alerts as alert_rows
 from storage import incidents as incident_rows
-from storage import trail, transitions
+from storage import told, trail, transitions
 from storage.pages import Place
 from storage.redaction import redact
 from storage.tables import Incident
@@ -19,7 +19,7 @@ from webhook_app.access import require_api_token
 from webhook_app.alerts import RUNS_SHOWN, alert_fields, history_fields, runs_fields
 from webhook_app.analysis_fields import ANALYSES_SHOWN, analyses_fields
 from webhook_app.answers import answer, error_answer
-from webhook_app.orchestration import notification_fields
+from webhook_app.notification_fields import notification_fields, passed_over_fields
 from webhook_app.query import QueryError
 from webhook_app.state import state
 
@@ -129,7 +129,7 @@ def _trail(session: Session, incident: Incident) -> dict[str, Any]:
     latest = trail.latest_alerts(session, incident.id, limit=HISTORY_SHOWN)
     trace_ids = set(latest.values()) - {""}
     runs = trail.runs_of_incident(session, incident.id, trace_ids=trace_ids, limit=RUNS_SHOWN)
-    told = trail.notifications_of_incident(session, incident.id, limit=NOTIFICATIONS_SHOWN)
+    messages = trail.notifications_of_incident(session, incident.id, limit=NOTIFICATIONS_SHOWN)
     analysed = trail.analyses_of_incident(session, incident.id, limit=ANALYSES_SHOWN)
     return {
         "alerts": [alert_fields(alert) for alert in shown],
@@ -137,5 +137,6 @@ def _trail(session: Session, incident: Incident) -> dict[str, Any]:
         "history": history_fields(trail.history_of_alerts(session, latest, limit=HISTORY_SHOWN)),
         "runs": runs_fields(runs),
         "analyses": analyses_fields(analysed),
-        "notifications": [redact(notification_fields(row)) for row in told],
+        "notifications": [notification_fields(row) for row in messages],
+        "passed_over": passed_over_fields(told.passed_over_of_incident(session, incident.id, runs)),
     }

@@ -24,6 +24,11 @@ class BodyFaultError(Exception):
 
 def read_body(kind: type[Body]) -> Body:
     """What the present request says, as this kind. Raises BodyFaultError that names each wrong field."""
+    return read_fields(kind, read_object())
+
+
+def read_object() -> dict[str, Any]:
+    """The JSON object of the present request, empty where it has no body. Raises BodyFaultError."""
     body = request.get_data(cache=False)
     value: Any = {}
     if body.strip():
@@ -36,15 +41,22 @@ def read_body(kind: type[Body]) -> Body:
             raise BodyFaultError(400, str(error)) from None
     if not isinstance(value, dict):
         raise BodyFaultError(400, "the body must be a JSON object")
+    fields: dict[str, Any] = storable(value)
+    return fields
+
+
+def read_fields(kind: type[Body], fields: Any, *, at: str = "") -> Body:
+    """An object of the body as this kind; `at` says where it stands. Raises BodyFaultError."""
     try:
-        return kind.model_validate(storable(value))
+        return kind.model_validate(fields)
     except ValidationError as error:
-        raise BodyFaultError(400, "; ".join(_faults(kind, error))) from None
+        raise BodyFaultError(400, "; ".join(f"{at}{fault}" for fault in _faults(kind, error))) from None
 
 
 def _faults(kind: type[Body], error: ValidationError) -> Iterator[str]:
     for fault in error.errors(include_input=False):
-        name, reason = query.shown(str(fault["loc"][0])), fault["msg"].removeprefix("Value error, ")
+        path, reason = ".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")
+        name = query.shown(path or "the body")
         is_unknown = fault["type"] == "extra_forbidden"
         yield f"{name}: unknown; known: {', '.join(kind.model_fields)}" if is_unknown else f"{name}: {reason}"
 

@@ -4,13 +4,14 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, request
 
-from storage import inbox, notifications, runs, stages, trail
-from storage.tables import Notification, PipelineRun, StageExecution
+from storage import inbox, runs, stages, told, trail
+from storage.tables import PipelineRun, StageExecution
 from storage.vocabulary import RunStatus
 from webhook_app import query
 from webhook_app.access import require_api_token
 from webhook_app.analysis_fields import ANALYSES_SHOWN, analyses_fields
 from webhook_app.answers import answer, error_answer
+from webhook_app.notification_fields import notification_fields, passed_over_fields
 from webhook_app.query import QueryError
 from webhook_app.state import state
 
@@ -38,7 +39,7 @@ def list_runs() -> Response:
 @orchestration.get("/pipeline/<run_id>/")
 @require_api_token
 def show_run(run_id: str) -> Response:
-    """One run with its deliveries, the attempts at its stages, its newest analyses, and its notifications."""
+    """One run with its deliveries, the attempts at its stages, its newest analyses, and who was told or not."""
     with state().database.read() as session:
         run = runs.find_run(session, run_id)
         if run is None:
@@ -51,7 +52,8 @@ def show_run(run_id: str) -> Response:
         fields["stages"] = [stage_fields(row) for row in stages.list_attempts(session, run.id)]
         analysed = trail.analyses_of_run(session, run.run_id, limit=ANALYSES_SHOWN)
         fields["analyses"] = analyses_fields(analysed)
-        fields["notifications"] = [notification_fields(row) for row in notifications.of_run(session, run.run_id)]
+        fields["notifications"] = [notification_fields(row) for row in told.messages_of_run(session, run.run_id)]
+        fields["passed_over"] = passed_over_fields(told.passed_over_of_runs(session, [run.id]))
     return answer(fields)
 
 
@@ -98,21 +100,4 @@ def stage_fields(row: StageExecution) -> dict[str, Any]:
         "error_type": row.error_type,
         "error_message": row.error_message,
         "error_retryable": row.error_retryable,
-    }
-
-
-def notification_fields(row: Notification) -> dict[str, Any]:
-    """A message as the API shows it."""
-    return {
-        "channel": row.channel,
-        "driver": row.driver,
-        "incident_id": row.incident_id,
-        "episode": row.episode,
-        "reason": row.reason,
-        "status": row.status,
-        "attempts": row.attempts,
-        "title": row.title,
-        "provider_id": row.provider_id,
-        "error_message": row.error_message,
-        "sent_at": row.sent_at,
     }

@@ -15,10 +15,24 @@ from webhook_app.answers import error_answer
 
 READERS = 6
 ADVISERS = 2
+SENDERS = 4
 # The blueprints whose requests read from the database.
-READING = frozenset({"alerts", "deliveries", "incident_actions", "incidents", "intelligence", "orchestration"})
+READING = frozenset(
+    {
+        "alerts",
+        "channels",
+        "deliveries",
+        "incident_actions",
+        "incidents",
+        "intelligence",
+        "notifications",
+        "notify",
+        "orchestration",
+    }
+)
 
 ADVISING = "watchkeeper.advising"
+SENDING = "watchkeeper.sending"
 
 
 class BusyError(Exception):
@@ -33,6 +47,7 @@ def install(app: Flask) -> None:
     """Have every request that reads take a place."""
     readers = threading.BoundedSemaphore(READERS)
     app.extensions[ADVISING] = threading.BoundedSemaphore(ADVISERS)
+    app.extensions[SENDING] = threading.BoundedSemaphore(SENDERS)
     app.register_error_handler(BusyError, _refuse)
 
     @app.before_request
@@ -50,14 +65,27 @@ def install(app: Flask) -> None:
 @contextmanager
 def advising() -> Iterator[None]:
     """A place among those who measure and ask, in exchange for the one among the readers."""
+    with _place(ADVISING, "too many requests wait for advice at this moment, try again", retry_after_seconds=15):
+        yield
+
+
+@contextmanager
+def sending() -> Iterator[None]:
+    """A place among those who wait for a destination's answer, in exchange for the one among the readers."""
+    with _place(SENDING, "too many messages are being sent at this moment, try again", retry_after_seconds=5):
+        yield
+
+
+@contextmanager
+def _place(name: str, message: str, *, retry_after_seconds: int) -> Iterator[None]:
     _leave_readers()
-    advisers = cast("threading.BoundedSemaphore", current_app.extensions[ADVISING])
-    if not advisers.acquire(blocking=False):
-        raise BusyError("too many requests wait for advice at this moment, try again", retry_after_seconds=15)
+    places = cast("threading.BoundedSemaphore", current_app.extensions[name])
+    if not places.acquire(blocking=False):
+        raise BusyError(message, retry_after_seconds=retry_after_seconds)
     try:
         yield
     finally:
-        advisers.release()
+        places.release()
 
 
 def _leave_readers() -> None:

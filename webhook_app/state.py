@@ -15,6 +15,9 @@ from webhook_app.accept import Acceptor
 
 # Node types that do not look at a webhook (the seeds' names).
 BLIND = frozenset(["context", "intelligence", "notify", "transform"])
+# What the relay runs for messages that no run has in hand (flows/presets). It takes no webhook, not even where
+# somebody saved a definition of that name.
+INTERNAL = frozenset(["redelivery"])
 PIPELINES_SECONDS = 5.0
 FIRST_LOOK_SECONDS = 1.0
 
@@ -48,7 +51,7 @@ class AppState:
     def _look(self) -> None:
         try:
             with self.database.read() as session:
-                names = definitions.active_names(session)
+                names = [name for name in definitions.active_names(session) if name not in INTERNAL]
                 self._pipelines = [name for name in names if not _is_blind(definitions.find_active(session, name))]
         except SQLAlchemyError:
             return

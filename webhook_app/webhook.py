@@ -22,7 +22,7 @@ from webhook_app.accept import Accepted, NotStoredError
 from webhook_app.access import log_refusal, may_post_as, refuse_as, require_webhook_credentials
 from webhook_app.answers import answer, error_answer
 from webhook_app.deliveries import deliveries
-from webhook_app.state import state
+from webhook_app.state import INTERNAL, state
 
 webhook = Blueprint("webhook", __name__, url_prefix="/alerts/webhook")
 
@@ -51,7 +51,7 @@ def receive(source: str = "") -> Response:
         return _answer_unknown(source, f"unknown source; one of {', '.join(known)}", sources=known)
     pipeline = request.args.get("pipeline") or current_app.config["WATCHKEEPER"].pipeline
     pipelines = state().pipelines()
-    if pipelines and pipeline not in pipelines:
+    if pipeline in INTERNAL or (pipelines and pipeline not in pipelines):
         reason = f"unknown pipeline, or one without an ingest node; one of {', '.join(pipelines)}"
         return _answer_unknown(source, reason, pipelines=pipelines)
     try:

@@ -58,6 +58,7 @@ class Alert(Base):
         Index("ix_alerts_status_severity_received_at", "status", "severity", "received_at"),
         Index("ix_alerts_source_received_at", "source", "received_at"),
         Index("ix_alerts_incident_id_received_at", "incident_id", "received_at"),
+        Index("ix_alerts_incident_id_joined_at", "incident_id", "joined_at"),
         Index(
             "ix_alerts_vendor_id",
             "vendor_id",
@@ -92,6 +93,8 @@ class Alert(Base):
     # That of the last delivery; the history has them all.
     trace_id: Mapped[str] = mapped_column(String(64), default="")
     incident_id: Mapped[int | None] = mapped_column(ForeignKey("incidents.id"))
+    # When it joined its incident or fired anew in it, by our clock: what was said before did not speak of it.
+    joined_at: Mapped[datetime | None]
     # Set only to let a new alert and its new incident be written together; never read.
     incident: Mapped[Incident | None] = relationship(lazy="raise")
 

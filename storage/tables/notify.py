@@ -86,4 +86,6 @@ class Notification(Base):
     error_message: Mapped[str] = mapped_column(Text, default="")
     created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
     updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
+    # When the last try began: what it says is no older.
+    claimed_at: Mapped[datetime | None]
     sent_at: Mapped[datetime | None]

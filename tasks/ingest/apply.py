@@ -4,9 +4,9 @@ One transaction takes all deliveries of a run. The incident's group is locked fi
 of one group are worked one after the other, whichever process has them. Everything is read at the beginning
 and written at the end: what a body of 5,000 alerts costs is a handful of statements.
 
-What is written has passed the redaction rule, here and only here: of a secret that a sender put into an alert,
-rows hold no more than `***`. What decides (identity, group, episode) is the alert as it came. The delivery keeps
-its body as it came too, so that it can be replayed, until its days are over (flows/retention.py).
+What is written has passed the redaction rule, here and in alert_row.py: of a secret that a sender put into an
+alert, rows hold no more than `***`. What decides (identity, group, episode) is the alert as it came. The delivery
+keeps its body as it came too, so that it can be replayed, until its days are over (flows/retention.py).
 """
 
 from collections.abc import Sequence
@@ -19,9 +19,10 @@ from sqlalchemy.orm import Session
 from storage import alerts as alert_rows
 from storage import incidents as incident_rows
 from storage.records import IncidentChange, IngestResult, ParsedAlert, ParsedPayload
-from storage.redaction import redact, redact_text
+from storage.redaction import redact_text
 from storage.storable import storable, storable_text
 from storage.tables import Alert, Incident
+from storage.tables.base import utc_now
 from storage.vocabulary import (
     LIVE_INCIDENT,
     AlertEvent,
@@ -29,10 +30,10 @@ from storage.vocabulary import (
     IncidentStatus,
     Lifecycle,
     NotificationReason,
-    Severity,
 )
 from tasks.hosts import host_of
-from tasks.ingest.episodes import Step, Stored, clamped, decide, end_of, is_same_episode, start_after
+from tasks.ingest.alert_row import write_alert
+from tasks.ingest.episodes import Step, Stored, clamped, decide, start_after
 from tasks.ingest.grouping import group_of
 
 TITLE_MAX_CHARS = 300
@@ -113,6 +114,7 @@ class Ingestion:
     def finish(self, arrivals: Sequence[Arrival]) -> IngestResult:
         """Settle what is open, write everything, and say what happened."""
         self._settle(list(self._unsettled))
+        self._say_what_got_worse()
         self._session.flush()
         alert_rows.add_history(self._session, [{"alert_id": alert.id, **row} for alert, row in self._history])
         seen = [alert for arrival in arrivals for alert in arrival.payload.alerts]
@@ -192,7 +194,15 @@ class Ingestion:
         old_severity = alert.severity
         alert.started_at = start_after(before, parsed, step, received_at=arrival.received_at)
         if step is not Step.STALE:
-            _write_alert(alert, parsed, arrival, step, before)
+            write_alert(
+                alert,
+                parsed,
+                step,
+                before=before,
+                environment=arrival.environment,
+                trace_id=arrival.trace_id,
+                received_at=arrival.received_at,
+            )
         if parsed.status is AlertStatus.RESOLVED and step in {Step.RESOLVED, Step.CREATED}:
             self._resolved += 1
         is_about_start = step in {Step.CREATED, Step.REFIRED} and not is_start_given
@@ -211,6 +221,7 @@ class Ingestion:
         if alert.status is AlertStatus.FIRING and needs_incident:
             left, incident = incident, self._join_or_open(alert, parsed, arrival)
             alert.incident = self._joined[identity] = incident
+            alert.joined_at = utc_now()
             if left and left is not incident:  # its group has changed, and it may have been the last one there
                 self._touched[left] = self._unsettled[left] = None
         if incident is None:
@@ -240,6 +251,7 @@ class Ingestion:
             return incident
         if incident and incident_rows.may_reopen(incident, alert.started_at, window=self._reopen_window):
             incident_rows.reopen(incident, started_at=alert.started_at)
+            self._severity_before.pop(incident, None)
         else:
             incident = _new_incident(alert, arrival, key, label)
             self._session.add(incident)
@@ -296,9 +308,12 @@ class Ingestion:
                 self._say(incident, NotificationReason.RESOLVED)
             elif is_live:
                 incident.severity = highest[incident.id]
-                before = self._severity_before.get(incident)
-                if before and incident.severity.rank > before.rank:
-                    self._say(incident, NotificationReason.ESCALATED, sequence=incident.severity.rank)
+
+    def _say_what_got_worse(self) -> None:
+        """Of what was live before and still is, in the same episode; once, whatever it was in between."""
+        for incident, before in self._severity_before.items():
+            if incident.status in LIVE_INCIDENT and incident.severity.rank > before.rank:
+                self._say(incident, NotificationReason.ESCALATED, sequence=incident.severity.rank)
 
     def _say(self, incident: Incident, reason: NotificationReason, *, sequence: int = 0) -> None:
         self._changes.append((incident, incident.episode, reason, sequence))
@@ -353,46 +368,6 @@ def _event_of(step: Step, parsed: ParsedAlert) -> AlertEvent:
 
 def _lifecycle_of(parsed: ParsedAlert) -> dict[str, str]:
     return {"lifecycle": parsed.lifecycle.value} if parsed.lifecycle else {}
-
-
-# What people read of an alert. Nothing is found by it.
-_SHOWN = {"name", "raw_severity", "description", "labels", "annotations", "raw_payload"}
-
-
-def _shown(parsed: ParsedAlert) -> dict[str, Any]:
-    """The fields that are shown, without secrets and as any database takes them."""
-    shown: dict[str, Any] = storable(redact({name: getattr(parsed, name) for name in _SHOWN}))
-    return shown
-
-
-def _write_alert(alert: Alert, parsed: ParsedAlert, arrival: Arrival, step: Step, before: Stored | None) -> None:
-    shown = _shown(parsed)
-    alert.name = shown["name"]
-    alert.status = parsed.status
-    if step is Step.CREATED:
-        alert.severity = parsed.severity or Severity.WARNING
-        alert.raw_severity = shown["raw_severity"]
-    elif parsed.severity and parsed.status is AlertStatus.FIRING:  # a resolve never rewrites severity
-        alert.severity = parsed.severity
-        alert.raw_severity = shown["raw_severity"]
-    if parsed.description or step is Step.CREATED:
-        alert.description = shown["description"]
-    # An acknowledgement or an end says less than what fired: it adds, and takes nothing away.
-    adds = before is not None and (parsed.lifecycle is not None or parsed.status is AlertStatus.RESOLVED)
-    alert.labels = (alert.labels if adds else {}) | shown["labels"]
-    alert.annotations = (alert.annotations if adds else {}) | shown["annotations"]
-    alert.raw_payload = shown["raw_payload"]
-    alert.environment = arrival.environment
-    alert.trace_id = arrival.trace_id
-    alert.vendor_id = storable_text(parsed.vendor_id) or alert.vendor_id or ""
-    if before is None or not is_same_episode(before, parsed):
-        alert.episode = parsed.episode or ""
-        alert.occurred_at = parsed.occurred_at
-    elif parsed.occurred_at:
-        alert.occurred_at = max(parsed.occurred_at, alert.occurred_at or parsed.occurred_at)
-    alert.last_received_at = max(arrival.received_at, alert.last_received_at or arrival.received_at)
-    if step is not Step.REFRESHED or parsed.status is AlertStatus.FIRING:
-        alert.ended_at = end_of(parsed, started_at=alert.started_at, received_at=arrival.received_at)
 
 
 def _new_incident(alert: Alert, arrival: Arrival, group_key: str, group_label: str) -> Incident:

@@ -116,7 +116,7 @@ def _own_arrivals(session: Session, readings: Readings) -> list[Arrival]:
         )
         for delivery, reason in readings.unreadable
     ]
-    told_of = firing_alerts(session, source=unreadable.SOURCE)
+    told_of = [each for each in firing_alerts(session, source=unreadable.SOURCE) if unreadable.is_about(each)]
     if not own and told_of and readings.arrivals:
         _, last = readings.arrivals[-1]
         left = inbox.quarantined_sources(session)

@@ -13,11 +13,17 @@ from storage.vocabulary import AlertStatus, Severity
 SOURCE = "watchkeeper"
 NAME = "Webhook could not be read"
 UNNAMED = "unnamed"
+PREFIX = "unreadable:"
 
 
 def fingerprint_of(source: str) -> str:
     """The identity of the alert about this source's deliveries."""
-    return f"unreadable:{source or UNNAMED}"
+    return f"{PREFIX}{source or UNNAMED}"
+
+
+def is_about(alert: Alert) -> bool:
+    """Whether an alert of ours is about deliveries that could not be read."""
+    return alert.fingerprint.startswith(PREFIX)
 
 
 def unreadable_payload(source: str, *, delivery_id: str, reason: str) -> ParsedPayload:

@@ -17,8 +17,10 @@ MAX_REST_SECONDS = 600.0
 TRIAL_SECONDS = 60.0
 # What may not go within this is left to a later run.
 PATIENCE_SECONDS = 20.0
-# Of a minute's messages so many may go at once.
+# Of a minute's messages so many may go at once. The pace of the others is the slower for it, so that no minute,
+# wherever it begins, sees more than the limit.
 BURST = 1 / 6
+MINUTE_SECONDS = 60.0
 
 
 @dataclass
@@ -46,24 +48,33 @@ def admit(
         admission.is_resting = True
         admission.postponed = [(row, state.rests_until) for row in rows[1:]]
         rows = rows[:1]
-    for row in rows:
-        send_at = _slot(state, rate_per_minute, now)
-        if send_at > now + timedelta(seconds=PATIENCE_SECONDS):
-            admission.postponed.append((row, send_at))
-            continue
-        if rate_per_minute:
-            interval = timedelta(seconds=60 / rate_per_minute)
-            state.next_slot_at = max(state.next_slot_at or now, now) + interval
-        admission.admitted.append((row, send_at))
+    _pace(admission, state, rows, rate_per_minute, now)
     return admission
 
 
-def _slot(state: ChannelState, rate_per_minute: float, now: datetime) -> datetime:
+def _pace(
+    admission: Admission, state: ChannelState, rows: Sequence[Notification], rate_per_minute: float, now: datetime
+) -> None:
     """The generic cell rate algorithm (ITU-T I.371): an even pace, with a burst allowed."""
-    if not rate_per_minute or state.next_slot_at is None:
-        return now
-    tolerance = timedelta(seconds=60 * BURST)
-    return max(now, state.next_slot_at - tolerance)
+    interval, tolerance = _interval_and_tolerance(rate_per_minute)
+    patience = timedelta(seconds=PATIENCE_SECONDS)
+    slot = state.next_slot_at
+    for row in rows:
+        send_at = max(now, slot - tolerance) if slot else now
+        slot = max(slot or now, now) + interval if interval else slot
+        if send_at <= now + patience:
+            state.next_slot_at = slot
+            admission.admitted.append((row, send_at))
+        else:
+            # Together with the others of the same while, so that one later run takes them all.
+            admission.postponed.append((row, now + (send_at - now) // patience * patience))
+
+
+def _interval_and_tolerance(rate_per_minute: float) -> tuple[timedelta, timedelta]:
+    if not rate_per_minute:
+        return timedelta(), timedelta()
+    interval = timedelta(seconds=MINUTE_SECONDS / (rate_per_minute * (1 - BURST)))
+    return interval, interval * max(rate_per_minute * BURST - 1, 0)
 
 
 def note_failure(state: ChannelState, *, error: str, now: datetime) -> bool:
@@ -71,9 +82,17 @@ def note_failure(state: ChannelState, *, error: str, now: datetime) -> bool:
     state.failures += 1
     state.failing_since = state.failing_since or now
     state.last_error = error
-    beyond = state.failures - OPEN_AFTER_FAILURES
-    if beyond < 0:
+    if state.failures < OPEN_AFTER_FAILURES:
         return False
-    rest = min(FIRST_REST_SECONDS * 2 ** min(beyond, 10), MAX_REST_SECONDS)
+    # As long again as it has failed for: those that fail side by side do not add up to a long rest.
+    failed_for = (now - state.failing_since).total_seconds()
+    rest = min(max(failed_for, FIRST_REST_SECONDS), MAX_REST_SECONDS)
     state.rests_until = now + timedelta(seconds=rest)
     return True
+
+
+def note_wish(state: ChannelState, *, retry_after_seconds: float, rate_per_minute: float, now: datetime) -> None:
+    """Write down that the destination wants to be left alone for so long: that holds for all messages to it."""
+    pause = timedelta(seconds=min(retry_after_seconds, MAX_REST_SECONDS))
+    _, tolerance = _interval_and_tolerance(rate_per_minute)
+    state.next_slot_at = max(state.next_slot_at or now, now + pause + tolerance)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from storage.notifications import UNSENT, NewNotification
 from storage.records import ChannelConfig, IncidentChange, PassedOver
 from storage.tables import Notification
-from storage.vocabulary import ALARMS, NotificationReason, NotificationStatus, Severity
+from storage.vocabulary import ALARMS, CHOSEN_REASONS, NotificationReason, NotificationStatus, Severity
 
 FIRING, RESOLVED = NotificationReason.FIRING, NotificationReason.RESOLVED
 ESCALATED = NotificationReason.ESCALATED
@@ -56,7 +56,7 @@ def audience_of(
             now_known = known.get(place, _Known())
             if channel.name not in names and not now_known.is_begun:
                 continue
-            told = _as_told(change, now_known)
+            told = _as_told(channel, change, now_known)
             if why := _why_not(channel, told, now_known, severities.get(change.incident_id)):
                 audience.passed_over.append(
                     PassedOver(channel=channel.name, incident_id=change.incident_id, reason=change.reason, why=why)
@@ -64,7 +64,8 @@ def audience_of(
                 continue
             audience.wanted.append(NewNotification(channel=channel.name, driver=channel.driver, change=told))
             if told.reason in ALARMS:
-                known[place] = _Known(has_firing=True, is_begun=True, is_stand_in=now_known.is_stand_in)
+                has_firing = now_known.has_firing or told.reason is FIRING
+                known[place] = _Known(has_firing=has_firing, is_begun=True, is_stand_in=now_known.is_stand_in)
     return audience
 
 
@@ -80,9 +81,9 @@ def _known(alarms: Iterable[Notification]) -> dict[Place, _Known]:
     return known
 
 
-def _as_told(change: IncidentChange, known: _Known) -> IncidentChange:
+def _as_told(channel: ChannelConfig, change: IncidentChange, known: _Known) -> IncidentChange:
     """To a channel that it has passed by so far, an incident that got worse has just begun."""
-    if change.reason is ESCALATED and not known.has_firing:
+    if change.reason is ESCALATED and not known.has_firing and FIRING in channel.policy.on:
         return change.model_copy(update={"reason": FIRING, "sequence": 0})
     return change
 
@@ -94,7 +95,8 @@ def _why_not(channel: ChannelConfig, change: IncidentChange, known: _Known, seve
         return "it was not told that it fires"
     if known.is_stand_in:
         return ""
-    if change.reason not in policy.on:
+    # Reminders and updates go where firing goes.
+    if (change.reason if change.reason in CHOSEN_REASONS else FIRING) not in policy.on:
         return f"it is not told of {change.reason}"
     is_below = severity is not None and severity.rank < policy.min_severity.rank
     if change.reason in ALARMS and is_below:

@@ -5,11 +5,17 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
-from storage import alerts, database, runs, settings, stages
+from storage import alerts, database, news, runs, settings, stages
 from storage.notifications import ClaimedNotification
-from storage.records import AnalyzeResult, ChecksResult, IncidentAnalysis, IncidentView
-from storage.vocabulary import Stage
+from storage.records import AnalyzeResult, ChecksResult, IncidentAnalysis, IncidentView, News
+from storage.vocabulary import FOLLOW_UPS, NotificationReason, Stage
 from tasks.notify.message import Notification, compose
+
+TELLS_NEWS = (NotificationReason.ESCALATED, *FOLLOW_UPS)
+
+
+# What reading rows raises that do not hold what they should; a database that is away raises others.
+ODD_DATA = (ValueError, TypeError, LookupError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -23,13 +29,17 @@ class Found:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the messages of a try are made of."""
+    """What the messages of a try are made of. `faults`: the incidents and runs that could not be read, and why."""
 
     incidents: Mapping[int, IncidentView]
     found: Mapping[str, Found]
+    news: Mapping[int, News] = field(default_factory=dict)
+    faults: Mapping[int | str, Exception] = field(default_factory=dict)
 
     def message(self, claimed: ClaimedNotification) -> Notification:
-        """The message that is to be sent."""
+        """The message that is to be sent. Raises what made its incident's data unreadable."""
+        if fault := self.faults.get(claimed.incident_id) or self.faults.get(claimed.run_id):
+            raise fault
         found = self.found.get(claimed.run_id, Found())
         checks = found.checks
         return compose(
@@ -44,18 +54,36 @@ class Facts:
             run_id=claimed.run_id,
             channel=claimed.channel,
             instead_of=claimed.instead_of,
+            episode=claimed.episode,
+            news=self.news.get(claimed.pk),
             idempotency_key=claimed.idempotency_key,
         )
 
 
 def gather(claimed: Iterable[ClaimedNotification]) -> Facts:
     """The facts for these messages."""
-    messages = list(claimed)
+    messages, faults = list(claimed), dict[int | str, Exception]()
     with database.get().read() as session:
-        return Facts(
-            incidents=alerts.view_incidents(session, {message.incident_id for message in messages}),
-            found={run_id: _found(session, run_id) for run_id in {message.run_id for message in messages}},
-        )
+        incidents = _views(session, {message.incident_id for message in messages}, faults)
+        found: dict[str, Found] = {}
+        for run_id in {message.run_id for message in messages}:
+            try:
+                found[run_id] = _found(session, run_id)
+            except ODD_DATA as error:
+                faults[run_id] = error
+        told = {each.pk: news.find_news(session, each) for each in messages if each.reason in TELLS_NEWS}
+    return Facts(incidents, found, told, faults)
+
+
+def _views(session: Session, ids: set[int], faults: dict[int | str, Exception]) -> dict[int, IncidentView]:
+    """All at once; one by one where one of them has odd data, so that only its own messages suffer."""
+    try:
+        return alerts.view_incidents(session, ids)
+    except ODD_DATA as error:
+        if len(ids) == 1:
+            faults[ids.pop()] = error
+            return {}
+    return {pk: view for each in ids for pk, view in _views(session, {each}, faults).items()}
 
 
 def _found(session: Session, run_id: str) -> Found:

@@ -1,17 +1,18 @@
-"""Messages into the outbox and out of it: each function is one transaction's part, or one transaction.
+"""Messages into the outbox and out of it: each function is one transaction's part.
 
-A message is reserved before it is sent, so that no retry, resume or second delivery sends it twice.
+A message is reserved before it is sent, so that no retry, resume or second delivery sends it twice. Whoever locks
+several things does so in this order: an incident's group, a run, channel states, messages.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from storage import channels, incidents, notifications
-from storage.notifications import ClaimedNotification, NewNotification
+from storage import channels, held_back, incidents, notifications, settings
+from storage.notifications import ClaimedNotification
 from storage.records import ChannelConfig, IncidentChange, PassedOver
 from storage.runs import HeldRun
 from storage.tables import ChannelState, Notification
@@ -20,16 +21,26 @@ from storage.vocabulary import ALARMS, NotificationReason, NotificationStatus
 from tasks.notify.admission import admit
 from tasks.notify.audience import audience_of
 from tasks.notify.channels import rate_of
+from tasks.notify.schedule import given_up_before
 
 RESTING = "the channel failed several times in a row and is left alone for a moment"
+SWITCHED_OFF = "the channel is switched off"
+GONE = "there is no such channel any more"
+UNBEGUN = "its alarm was not delivered"
+# Longer than any driver's timeout: a message that is on its way for so long is on its way no more.
+LOST_AFTER_SECONDS = 330.0
 
 
 @dataclass
 class Claimed:
-    """What is to be sent now, and the alarms that must wait because their channel is resting."""
+    """What is to be sent now, the messages that were held back, and those that were given up."""
 
     messages: list[ClaimedNotification] = field(default_factory=list)
-    held_up: list[Notification] = field(default_factory=list)
+    held_back: list[Notification] = field(default_factory=list)
+    given_up: list[Notification] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.messages or self.held_back or self.given_up)
 
 
 def announce(
@@ -66,39 +77,69 @@ def announce(
 
 
 def claim(
-    session: Session, run: HeldRun, active: Mapping[str, ChannelConfig], *, tried: Collection[int] = ()
+    session: Session, run: HeldRun, active: Mapping[str, ChannelConfig], *, left_out: Collection[int] = ()
 ) -> Claimed:
-    """Take what the run has in hand, is due, and may go now, save what was `tried`. The caller holds its fence."""
+    """Take what the run has in hand, is due, and may go now. The caller holds the run's fence.
+
+    `left_out` are messages that are not looked at again, nor what comes after them in their lanes.
+    """
     now = utc_now()
-    behind = notifications.behind_others(session, run.run_id) | set(tried)
+    behind = notifications.behind_others(session, run.run_id) | set(left_out)
     ready = list(_ready(notifications.unsent_in_hand(session, run.run_id), behind, now))
+    states = channels.lock_states(session, {row.channel for row in ready})
     _discard_unbegun(session, ready)
     by_channel: dict[str, list[Notification]] = defaultdict(list)
     for row in ready:
         if row.status is not NotificationStatus.DISCARDED:
             by_channel[row.channel].append(row)
-    states = channels.lock_states(session, by_channel)
     claimed = Claimed()
     for name, rows in by_channel.items():
-        _claim_of(claimed, states[name], rows, active.get(name), now)
+        if name in active:
+            _claim_of(claimed, states[name], rows, active[name], now)
+        elif channels.find(session, name):
+            _hold_back(claimed, [(row, row.due_at) for row in rows], SWITCHED_OFF, now)
+        else:
+            _give_up(claimed, rows, GONE)
     claimed.messages.sort(key=lambda message: message.pk)
     return claimed
 
 
 def _claim_of(
-    claimed: Claimed,
-    state: ChannelState,
-    rows: Sequence[Notification],
-    channel: ChannelConfig | None,
-    now: datetime,
+    claimed: Claimed, state: ChannelState, rows: Sequence[Notification], channel: ChannelConfig, now: datetime
 ) -> None:
-    admission = admit(state, rows, rate_per_minute=rate_of(channel) if channel else 0.0, now=now)
-    claimed.messages += [notifications.claim(row, send_at=send_at) for row, send_at in admission.admitted]
+    is_well = not state.rests_until or state.rests_until <= now
+    admission = admit(state, rows, rate_per_minute=rate_of(channel), now=now)
+    lost_at = now + timedelta(seconds=LOST_AFTER_SECONDS)
+    claimed.messages += [
+        notifications.claim(row, send_at=send_at, lost_at=lost_at) for row, send_at in admission.admitted
+    ]
+    if admission.is_resting and not is_well:
+        _hold_back(claimed, admission.postponed, f"{RESTING}: {state.last_error}", now)
+        return
     for row, due_at in admission.postponed:
-        row.due_at = due_at
         if admission.is_resting:
-            row.error_message = RESTING
-            claimed.held_up.append(row)
+            held_back.hold(row, why=RESTING, due_at=due_at)
+        else:
+            held_back.postpone(row, due_at=due_at)
+
+
+def _hold_back(
+    claimed: Claimed, postponed: Iterable[tuple[Notification, datetime]], why: str, now: datetime
+) -> None:
+    """Leave messages for later, save those that have waited for as long as all their tries would have taken."""
+    oldest = given_up_before(now, delays=settings.load().notify_retry_seconds)
+    for row, due_at in postponed:
+        if row.created_at < oldest:
+            _give_up(claimed, [row], why)
+        else:
+            held_back.hold(row, why=why, due_at=due_at)
+            claimed.held_back.append(row)
+
+
+def _give_up(claimed: Claimed, rows: Iterable[Notification], why: str) -> None:
+    for row in rows:
+        held_back.give_up(row, why=why)
+        claimed.given_up.append(row)
 
 
 def _ready(rows: Iterable[Notification], behind: set[int], now: datetime) -> Iterable[Notification]:
@@ -116,7 +157,7 @@ def _ready(rows: Iterable[Notification], behind: set[int], now: datetime) -> Ite
 
 def _discard_unbegun(session: Session, rows: Sequence[Notification]) -> None:
     """Nobody is told of the end of what he was never told of: its alarm has become a dead letter meanwhile."""
-    later = [row for row in rows if row.reason not in ALARMS]
+    later = [row for row in rows if row.reason not in ALARMS and row.reason is not NotificationReason.MESSAGE]
     if not later:
         return
     episodes = {(row.incident_id, row.episode) for row in later}
@@ -125,36 +166,4 @@ def _discard_unbegun(session: Session, rows: Sequence[Notification]) -> None:
         by_episode[alarm.incident_id, alarm.episode].append(alarm)
     for row in later:
         if not notifications.is_begun(by_episode[row.incident_id, row.episode], channel=row.channel):
-            notifications.discard(row, why="its alarm was not delivered")
-
-
-def stand_in_for(session: Session, message: ClaimedNotification, *, is_permanent: bool, run: HeldRun) -> str:
-    """Let another channel have an alarm that its own cannot be told. Returns its name, or nothing.
-
-    That is the fallback channel. Without one, what was refused for good goes to the first active channel that
-    has not heard of the episode.
-    """
-    if message.reason not in (NotificationReason.FIRING, NotificationReason.ESCALATED):
-        return ""
-    active = {channel.name: channel for channel in channels.active_channels(session)}
-    own = channels.find(session, message.channel)
-    fallback = channels.record_of(own).policy.fallback if own else ""
-    alarms = notifications.of_episodes(session, {(message.incident_id, message.episode)}, reasons=ALARMS)
-    others = [name for name in active if not any(row.channel == name for row in alarms)]
-    name = fallback if fallback in active else next(iter(others), "") if is_permanent else ""
-    if not name or name == message.channel:
-        return ""
-    change = IncidentChange(
-        incident_id=message.incident_id,
-        episode=message.episode,
-        reason=message.reason,
-        sequence=message.sequence,
-    )
-    notifications.reserve(
-        session,
-        [NewNotification(channel=name, driver=active[name].driver, change=change, instead_of=message.channel)],
-        run_id=message.run_id,
-        trace_id=message.trace_id,
-        sender_run_id=run.run_id,
-    )
-    return name
+            notifications.discard(row, why=UNBEGUN)

@@ -27,6 +27,11 @@ def next_try_at(error: BaseException, *, attempts: int, now: datetime, delays: S
     return now + timedelta(seconds=max(delays[attempts - 1] * jitter, wish or 0.0))
 
 
+def given_up_before(now: datetime, *, delays: Sequence[float]) -> datetime:
+    """A message from before then that could not even be tried has waited as long as all its tries would take."""
+    return now - timedelta(seconds=sum(delays) * (1 + JITTER))
+
+
 def is_within_run(due_at: datetime, *, now: datetime) -> bool:
     """Whether a flow run waits for the next try."""
     return due_at <= now + timedelta(seconds=IN_RUN_SECONDS)

@@ -10,14 +10,14 @@ from sqlalchemy.orm import Session
 
 from storage import channels, database, incidents, notifications, runs
 from storage.records import ChannelConfig, DeliveryOutcome, IncidentChange, NotifyResult, PassedOver
-from storage.tables import Notification, PipelineRun
+from storage.tables import Incident, Notification, PipelineRun
 from storage.tables.base import utc_now
-from storage.vocabulary import LIVE_INCIDENT, NotificationReason, NotificationStatus, RunStatus, Stage
+from storage.vocabulary import ALARMS, LIVE_INCIDENT, NotificationReason, NotificationStatus, RunStatus, Stage
 from tasks.attempt import StageContext, StageKind
 from tasks.errors import PermanentError, TransientError
 from tasks.notify import outbox
 from tasks.notify.schedule import is_within_run
-from tasks.notify.sending import deadline_of, send_in_hand
+from tasks.notify.sending import TimeLimit, send_in_hand
 
 REASONS_SHOWN = 5
 
@@ -60,17 +60,18 @@ def work(context: StageContext) -> Told:
     Raises PermanentError when there is no channel to tell, or when every channel failed to be told something.
     What is still unsent then goes on being tried by runs of `redelivery`.
     """
-    ends_at = deadline_of(context)
+    limit = TimeLimit.of(context)
     changes = context.changes()
     chosen, missing = _choose_channels(context) if changes else ([], [])
     passed_over = _reserve(context, chosen, changes)
-    send_in_hand(context, ends_at=ends_at)
-    if overtaken := _ended_meanwhile(changes):
-        passed_over += _reserve(context, chosen, overtaken)
-        send_in_hand(context, ends_at=ends_at)
-    told = Told(_rows(context), passed_over, missing)
-    _raise_unless_told(context, told.rows)
-    return told
+    send_in_hand(context, limit)
+    rows = _rows(context)
+    if ends := _untold_ends(rows):
+        _reserve(context, (), ends)
+        send_in_hand(context, limit)
+        rows = _rows(context)
+    _raise_unless_told(context, rows)
+    return Told(rows, passed_over, missing)
 
 
 def store(session: Session, context: StageContext, told: Told) -> NotifyResult:
@@ -101,18 +102,29 @@ def _reserve(context: StageContext, chosen: Sequence[str], changes: Sequence[Inc
         return outbox.announce(session, changes, chosen=chosen, run=context.run)
 
 
-def _ended_meanwhile(changes: Sequence[IncidentChange]) -> list[IncidentChange]:
-    """The ends that a quicker run did not tell, because their beginnings were on their way here."""
-    told = {(change.incident_id, change.episode, change.reason) for change in changes}
+def _untold_ends(rows: Sequence[Notification]) -> list[IncidentChange]:
+    """The ends, told by nobody, of what the run tells: they came while their beginnings were on their way."""
+    hopeful = (NotificationStatus.SENT, *notifications.UNSENT)
+    begun = [row for row in rows if row.reason in ALARMS and row.status in hopeful]
     with database.get().read() as session:
-        ids = {change.incident_id for change in changes if change.reason is NotificationReason.FIRING}
-        ended = [each for each in incidents.by_ids(session, ids).values() if each.status not in LIVE_INCIDENT]
-        found = [
-            IncidentChange(incident_id=each.id, episode=each.episode, reason=NotificationReason.RESOLVED)
-            for each in ended
-            if (each.id, each.episode, NotificationReason.FIRING) in told
-        ]
-    return [change for change in found if (change.incident_id, change.episode, change.reason) not in told]
+        found = incidents.by_ids(session, {row.incident_id for row in begun})
+        over = [row for row in begun if _is_over(found.get(row.incident_id), row.episode)]
+        episodes = {(row.incident_id, row.episode) for row in over}
+        told = notifications.of_episodes(session, episodes, reasons=[NotificationReason.RESOLVED])
+    has_end = {(row.channel, row.incident_id, row.episode) for row in told}
+    untold = {
+        (row.incident_id, row.episode)
+        for row in over
+        if (row.channel, row.incident_id, row.episode) not in has_end
+    }
+    return [
+        IncidentChange(incident_id=incident_id, episode=episode, reason=NotificationReason.RESOLVED)
+        for incident_id, episode in sorted(untold)
+    ]
+
+
+def _is_over(incident: Incident | None, episode: int) -> bool:
+    return incident is not None and (incident.episode > episode or incident.status not in LIVE_INCIDENT)
 
 
 def _rows(context: StageContext) -> list[Notification]:
@@ -129,15 +141,24 @@ def _raise_unless_told(context: StageContext, rows: Sequence[Notification]) -> N
         raise TransientError(
             f"{len(failed)} of {len(rows)} messages did not go out: {_reasons(failed)}", retry_after_seconds=wait
         )
-    settled = {
-        _subject(row) for row in rows if row.status in (NotificationStatus.SENT, NotificationStatus.PENDING)
-    }
-    failed = [row for row in rows if row.status in (NotificationStatus.FAILED, NotificationStatus.DEAD)]
+    settled = {_subject(row) for row in rows if _is_settled(row)}
+    failed = [row for row in rows if _has_failed(row)]
     if untold := [row for row in failed if _subject(row) not in settled]:
         count = len({_subject(row) for row in untold})
-        go_on = sum(row.status is NotificationStatus.FAILED for row in untold)
+        go_on = sum(row.status in notifications.UNSENT for row in untold)
         later = f"; {go_on} go on being tried in the background" if go_on else ""
         raise PermanentError(f"every channel failed for {count} of the run's messages: {_reasons(untold)}{later}")
+
+
+def _is_settled(row: Notification) -> bool:
+    """Whether the channel has the message, or nothing speaks against its getting it in its turn."""
+    is_waiting = row.status in (NotificationStatus.PENDING, NotificationStatus.SENDING)
+    return row.status is NotificationStatus.SENT or (is_waiting and not row.error_message)
+
+
+def _has_failed(row: Notification) -> bool:
+    has_trouble = row.status is NotificationStatus.PENDING and bool(row.error_message)
+    return has_trouble or row.status in (NotificationStatus.FAILED, NotificationStatus.DEAD)
 
 
 def _is_tried_again(context: StageContext, row: Notification, now: datetime) -> bool:

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [accept storm ingest check analyze latency …]`: measure and write tables.
+"""`python -m tests.bench [accept storm ingest check analyze notify …]`: measure and write tables.
 
 Each figure stands beside its comparison of the same run. Ends with 1 when a target is missed.
 """
@@ -23,6 +23,7 @@ import analyze  # noqa: E402
 import check  # noqa: E402
 import ingest  # noqa: E402
 import latency  # noqa: E402
+import notify  # noqa: E402
 import overhead  # noqa: E402
 import server_settings  # noqa: E402
 import storm  # noqa: E402
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[Machine], Section]] = {
     "ingest": lambda _machine: ingest.measure(),
     "check": lambda _machine: check.measure(),
     "analyze": lambda _machine: analyze.measure(),
+    "notify": lambda _machine: notify.measure(),
     "latency": latency.measure,
     "overhead": overhead.measure,
     "server-settings": server_settings.measure,

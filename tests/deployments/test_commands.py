@@ -1,6 +1,5 @@
 """The commands as a person types them."""
 
-import json
 import os
 import re
 import subprocess
@@ -34,6 +33,8 @@ def watchkeeper(home: Path, *arguments: str, **env: str) -> subprocess.Completed
         ["demo"],
         ["channels"],
         ["channels", "add"],
+        ["test-notify"],
+        ["test-notify", "generic"],
         ["deliveries"],
         ["parse"],
         ["check-health"],
@@ -83,57 +84,6 @@ def test_wrong_use_is_named(tmp_path: Path, arguments: list[str]) -> None:
 @pytest.mark.parametrize("name", sorted({*EXPECTED, EXPECTED_OF_SETTINGS, EXPECTED_OF_DATABASE}))
 def test_errors_that_are_known_by_name_are_there(name: str) -> None:
     assert issubclass(resolve_name(name), Exception)
-
-
-def test_channel_is_added_listed_and_switched_off_without_showing_its_secrets(tmp_path: Path) -> None:
-    config = json.dumps({"endpoint": "https://user:hunter2@example.org/", "headers": {"Authorization": "hunter2"}})
-
-    added = watchkeeper(tmp_path, "channels", "add", "ops", "--driver", "generic", "--config", config)
-    disabled = watchkeeper(tmp_path, "channels", "disable", "ops")
-    listed = watchkeeper(tmp_path, "channels", "list", COLUMNS="200")
-
-    assert (added.returncode, disabled.returncode, listed.returncode) == (0, 0, 0)
-    assert "ops" in listed.stdout
-    assert "no" in listed.stdout
-    assert "hunter2" not in added.stdout + added.stderr + listed.stdout
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--driver", "pigeon", "--config", "{}"], "pigeon"),
-        (["--driver", "generic", "--config", "{"], "--config is not JSON"),
-        (["--driver", "generic", "--config", "[]"], "--config must be a JSON object"),
-        (["--driver", "generic", "--config", "{}"], "endpoint"),
-        (["--driver", "generic", "--config", '{"endpoint": "ftp://x/"}'], "endpoint"),
-        (["--driver", "email", "--config", '{"smtp_host": "x"}'], "from_address"),
-    ],
-)
-def test_wrong_channel_is_refused_in_one_line_that_names_the_fault(
-    tmp_path: Path, arguments: list[str], said: str
-) -> None:
-    result = watchkeeper(tmp_path, "channels", "add", "ops", *arguments)
-
-    assert result.returncode == 1
-    assert said in result.stderr
-    assert "Traceback" not in result.stderr
-
-
-def test_channel_of_a_taken_name_is_refused(tmp_path: Path) -> None:
-    arguments = ["channels", "add", "ops", "--driver", "generic", "--config", '{"endpoint": "http://x/"}']
-    watchkeeper(tmp_path, *arguments)
-
-    result = watchkeeper(tmp_path, *arguments)
-
-    assert result.returncode == 1
-    assert "already" in result.stderr
-
-
-def test_unknown_channel_is_named(tmp_path: Path) -> None:
-    result = watchkeeper(tmp_path, "channels", "enable", "nobody")
-
-    assert result.returncode == 1
-    assert "nobody" in result.stderr
 
 
 @pytest.mark.parametrize(

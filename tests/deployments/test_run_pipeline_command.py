@@ -15,11 +15,15 @@ from sqlalchemy import select
 
 from storage import channels
 from storage.database import Database
+from storage.records import ChannelPolicy
 from storage.tables import Alert, CheckRun, Incident, PipelineRun
-from storage.vocabulary import AlertStatus, CheckStatus, IncidentStatus, RunVia
+from storage.vocabulary import AlertStatus, CheckStatus, IncidentStatus, NotificationReason, RunVia
 
 ALWAYS_BAD = ["--warning-threshold", "0", "--critical-threshold", "0"]
 NEVER_BAD = ["--warning-threshold", "101", "--critical-threshold", "102"]
+
+# What is the same whatever the database is.
+on_one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -104,6 +108,34 @@ def test_a_person_reads_a_table_and_what_came_of_it(database: Database) -> None:
     assert "CRITICAL: 2 critical" in said.text
     assert "incident 1 firing" in said.text
     assert len(rows(database, CheckRun)) == 2
+
+
+@on_one_database
+@pytest.mark.usefixtures("database")
+def test_what_did_not_go_out_is_said_with_its_next_try(
+    told_people: HttpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHKEEPER_NOTIFY_RETRY_SECONDS", "[600]")
+    told_people.answer_with(503)
+
+    said = watchkeeper("run-pipeline", "--checks-only", "--checkers", "memory", *ALWAYS_BAD)
+
+    assert said.code == 1
+    assert re.search(
+        r"^notification: sink \(generic\) failed, next try in 1\d min: .*503$", said.text, re.MULTILINE
+    )
+
+
+@on_one_database
+@pytest.mark.usefixtures("told_people")
+def test_a_channel_that_was_not_told_is_named_with_the_reason(database: Database) -> None:
+    with database.write() as session:
+        policy = ChannelPolicy(on=(NotificationReason.RESOLVED,))
+        channels.add_channel(session, name="quiet", driver="generic", config={}, policy=policy)
+
+    said = watchkeeper("run-pipeline", "--checks-only", "--checkers", "memory", *ALWAYS_BAD)
+
+    assert re.search(r"^not told: quiet of incident 1 firing: \w", said.text, re.MULTILINE)
 
 
 def test_a_finding_that_nobody_can_be_told_fails_the_run_and_says_why(database: Database) -> None:

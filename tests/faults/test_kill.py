@@ -22,7 +22,7 @@ from stack import LiveStack, live_stack, wait_until
 from storage import inbox, stages
 from storage.tables import Delivery, Incident, Notification, PipelineRun, StageExecution
 from storage.vocabulary import DeliveryStatus, NotificationReason, NotificationStatus, RunStatus, StageStatus
-from tasks.notify.stage import SENDERS
+from tasks.notify.sending import SENDERS
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 

@@ -2,11 +2,17 @@
 
 import asyncio
 import json
+import re
 import socket
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from html import escape
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from markdown_it import MarkdownIt
+from rows import add_incident, add_notification
 from sinks import HttpSink
 from sqlalchemy import select
 
@@ -15,9 +21,26 @@ from flows.report import markdown_report
 from storage import channels, definitions, inbox, runs, stages
 from storage.database import Database
 from storage.inbox import NewDelivery
-from storage.records import Analysis, AnalyzeResult, CheckResult, ChecksResult, IncidentAnalysis, Recommendation
+from storage.records import (
+    Analysis,
+    AnalyzeResult,
+    CheckResult,
+    ChecksResult,
+    IncidentAnalysis,
+    NotifyResult,
+    PassedOver,
+    Recommendation,
+)
 from storage.tables import PipelineRun
-from storage.vocabulary import CheckStatus, FailureKind, RecommendationPriority, RecommendationType
+from storage.vocabulary import (
+    CheckStatus,
+    FailureKind,
+    NotificationReason,
+    NotificationStatus,
+    RecommendationPriority,
+    RecommendationType,
+    Stage,
+)
 
 # What is the same whatever the database is.
 on_one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -106,16 +129,90 @@ def test_the_report_says_who_gave_no_answer_and_why(database: Database) -> None:
 @pytest.mark.parametrize(
     ("said", "shown"),
     [
-        ("![x](https://evil.example)", "\\!\\[x\\]\\(https\\://evil.example\\)"),
-        ("see WWW.evil.example or HTTP://evil.example", "see WWW\\.evil.example or HTTP\\://evil.example"),
-        ("ask me@evil.example", "ask me\\@evil.example"),
+        ("![x](https://evil.example)", "\\!\\[x\\]\\(https\u2060://evil.example\\)"),
+        ("see WWW.evil.example or HTTP://evil.example", "see WWW\u2060.evil.example or HTTP\u2060://evil.example"),
+        ("ask me@evil.example", "ask me\u2060@evil.example"),
         ("<img src=x> | **b**", "\\<img src=x\\> \\| \\*\\*b\\*\\*"),
+        ("&lt;script&gt; &#60; ~~no~~ $x$", "\\&lt;script\\&gt; \\&\\#60; \\~\\~no\\~\\~ \\$x\\$"),
     ],
+    ids=["image", "address", "mail", "html", "entity"],
 )
 def test_what_an_ai_says_is_no_markup_in_the_report(database: Database, said: str, shown: str) -> None:
     text = report(database, finish_run(database, AnalyzeResult(analyses=[analysed(said, said)])))
 
     assert f"| {shown} | Logs | 82% | high: {shown} |" in text
+
+
+def told(database: Database, *messages: dict[str, Any], passed_over: Sequence[PassedOver] = ()) -> str:
+    """A run that has told people this, whose notify stage passed these channels over and missed one."""
+    with database.write() as session:
+        run = runs.create_run(session, definition_name="full", definition_version=1)
+        row = stages.begin_attempt(session, run_pk=run.id, run_id=run.run_id, stage=Stage.NOTIFY, node_id="node")
+        result = NotifyResult(passed_over=list(passed_over), errors=["channel 'pager' is not active"])
+        stages.succeed(row, result.model_dump(mode="json"))
+        incident_id = add_incident(session).id
+        for message in messages:
+            add_notification(session, incident_id=incident_id, run_id=run.run_id, **message)
+        return run.run_id
+
+
+@on_one_database
+def test_the_report_says_who_was_told_when_the_rest_is_tried_again_and_who_was_not_told(
+    database: Database,
+) -> None:
+    due_at = datetime(2026, 3, 1, 2, 13, tzinfo=UTC)
+    run_id = told(
+        database,
+        {"status": NotificationStatus.FAILED, "due_at": due_at, "error_message": "503"},
+        {"status": NotificationStatus.SENT, "channel": "mail", "instead_of": "ops"},
+        passed_over=[
+            PassedOver(channel="sms", incident_id=1, reason=NotificationReason.FIRING, why="below critical")
+        ],
+    )
+
+    text = report(database, run_id)
+
+    assert "| ops | 1 | firing | failed | 2026-03-01 02:13 UTC | 503 |" in text
+    assert "| mail instead of ops | 1 | firing | sent |  |  |" in text
+    assert "| sms | 1 | firing | below critical |" in text
+    assert text.endswith("\n\n- channel 'pager' is not active")
+
+
+@on_one_database
+def test_a_report_shows_the_first_messages_and_counts_the_rest(database: Database) -> None:
+    text = report(database, told(database, *({"channel": f"channel-{number}"} for number in range(25))))
+
+    assert text.count("| channel-") == 20
+    assert "\n…and 5 more\n" in text
+
+
+NASTY = (
+    "<script>alert(1)</script><!-- --> <img src=x onerror=alert(1)>",
+    "&lt;script&gt;alert(1)&lt;/script&gt; &#60;b&#62;",
+    "[a](javascript:alert(1)) ![i](//x.example/y) <https://evil.example> [x]: /y",
+    "~~a~~ **b** __c__ *d* _e_ `f` ``g`` \\",
+    "line\n\n# heading\n\n| x | y |\n|---|---|\n- item\n> quote\n```\ncode",
+    "x" * 499 + "|" * 10,
+)
+
+
+@on_one_database
+@pytest.mark.parametrize("said", NASTY, ids=["html", "entities", "links", "emphasis", "blocks", "long"])
+def test_nothing_from_outside_becomes_markup_where_the_report_is_rendered(database: Database, said: str) -> None:
+    why = PassedOver(channel=said, incident_id=1, reason=NotificationReason.FIRING, why=said)
+    run_id = told(database, {"channel": said[:128], "error_message": said}, passed_over=[why])
+    with database.write() as session:
+        run = session.scalars(select(PipelineRun).where(PipelineRun.run_id == run_id)).one()
+        run.definition_name, run.environment = said[:100], said[:60]
+        run.last_error_message, run.last_error_type = said, "TransientError"
+
+    renderer = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    html = renderer.render(report(database, run_id)).replace("\u2060", "")
+
+    ours = {"h1", "h2", "p", "strong", "code", "table", "thead", "tbody", "tr", "th", "td", "ul", "li"}
+    assert set(re.findall(r"<([a-z0-9]+)", html)) == ours
+    assert [html.count(tag) for tag in ("<h1", "<h2", "<strong", "<code", "<tr", "<td")] == [1, 1, 1, 1, 4, 10]
+    assert html.count(escape(" ".join(said.split())[:400], quote=False)) >= 4
 
 
 def alerted(database: Database, host: str) -> str:

@@ -204,6 +204,7 @@ def test_a_certificate_that_nobody_vouches_for_is_permanent():
         "http:///hunter2",
         "http://a:hunter2",
         "http://[hunter2",
+        "http://[fe80::1%25eth0]/hunter2",
         "http://a.example/\x00hunter2",
         "http://127.0.0.1:99999/hunter2",
         f"http://{'a' * 70}.example/hunter2",
@@ -273,6 +274,15 @@ def test_the_cause_is_not_looked_for_in_an_error_being_handled():
     except OSError:
         with pytest.raises(TransientError, match="Connection refused"):
             send(OutboundRequest(method="POST", url=f"http://127.0.0.1:{port}"))
+
+
+def test_a_caller_may_name_further_answers_that_may_pass():
+    response = OutboundResponse(host="a.example", status=409, headers={"retry-after": "7"})
+
+    with pytest.raises(TransientError, match=r"^a.example answered 409$") as caught:
+        judge(response, also_transient={409})
+
+    assert caught.value.retry_after_seconds == 7
 
 
 def test_a_response_made_by_hand_is_judged_without_its_headers():

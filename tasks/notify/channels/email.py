@@ -1,49 +1,45 @@
+import ipaddress
+import logging
 import re
-import smtplib
-import ssl
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from datetime import UTC, datetime
-from email import policy
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import getaddresses
-from json import dumps
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
-from jinja2 import Environment
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from storage.records import Receipt
-from tasks.errors import PermanentError, TransientError
 from tasks.notify.channels.base import DriverConfig
+from tasks.notify.channels.email_message import MAX_MAIL_BYTES, Mail, Mailbox, build
+from tasks.notify.channels.smtp_session import SmtpSession, judging_failures, telling_doubt
 from tasks.notify.message import Notification
+from tasks.notify.templates import html_of, text_of
+from tasks.notify.templating.reference import TemplateRef
+
+log = logging.getLogger("watchkeeper.notify")
 
 # RFC 8314: on this port TLS begins with the first byte.
 IMPLICIT_TLS_PORT = 465
-COLORS = {"critical": "#b3261e", "warning": "#b26a00", "info": "#1f5fa8", "success": "#1e7b34"}
-
-HTML = Environment(autoescape=True).from_string("""\
-<!DOCTYPE html>
-<html><body style="font-family: sans-serif">
-<h2 style="border-left: 6px solid {{ color }}; padding-left: 10px">{{ notification.title }}</h2>
-<div style="white-space: pre-wrap">{{ notification.message }}</div>
-{% for label, url in links %}
-<p><a href="{{ url }}">{{ label }}</a></p>
-{% endfor %}
-</body></html>
-""")
+# What every server has to take: https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1.8
+MAX_RECIPIENTS = 100
 
 
-def parse_address(text: str) -> Address:
-    """One mailbox, `ops@a.example` or `Ops <ops@a.example>`; ValueError, without it, for anything else."""
+def parse_address(text: str) -> Mailbox:
+    """One mailbox, `ops@a.example` or `Ops <ops@a.example>`; ValueError, without it, for anything else.
+
+    Addresses are ASCII (a domain of other letters as xn--…), so no server needs SMTPUTF8.
+    """
     parsed = getaddresses([text])
     if len(parsed) != 1 or not re.fullmatch(r"[!-?A-~]+@[!-?A-~]+", parsed[0][1]) or not text.isprintable():
         raise ValueError("not one e-mail address")
+    name, address = parsed[0]
     try:
-        return Address(display_name=parsed[0][0], addr_spec=parsed[0][1])
+        Address(addr_spec=address)
     except (ValueError, IndexError):  # they quote the address
         raise ValueError("not one e-mail address") from None
+    return Mailbox(name=name, address=address)
 
 
 def _check_address(text: str) -> str:
@@ -57,29 +53,40 @@ MailAddress = Annotated[str, AfterValidator(_check_address)]
 class Email:
     """Deliver by SMTP: text and HTML alternatives, and the incident as a JSON attachment.
 
-    All mails about one episode of an incident refer to the same made-up first message, so mail programs show
-    them as one thread. The Message-ID is the same for every try, so a repeat can be recognised.
+    The whole exchange ends within `timeout`. The Message-ID is the same for every try, so a repeat can be
+    recognised. A mail that some recipients were refused for is sent: a retry would repeat it to the others.
     """
 
     kind: ClassVar[str] = "email"
     rate_per_minute: ClassVar[float] = 0
 
     class Config(DriverConfig):
-        """The seeds' keys. `use_tls` is STARTTLS, save on port 465; `timeout` is in seconds per step."""
+        """The seeds' keys and templates; `to_addresses` is required. `use_tls` is STARTTLS, save on port 465.
 
-        smtp_host: str = Field(min_length=1)
+        `timeout` is in seconds, for a whole delivery.
+        """
+
+        smtp_host: str = Field(pattern=r"^\w[\w.:-]*$")
         from_address: MailAddress
         smtp_port: int = Field(default=587, ge=1, le=65535)
         use_tls: bool = True
-        username: str | None = None
+        username: str | None = Field(default=None, pattern=r"^[ -~]+$")
         password: SecretStr | None = None
-        to_addresses: list[MailAddress] = Field(default_factory=list, validate_default=True, min_length=1)
+        to_addresses: list[MailAddress] = Field(min_length=1, max_length=MAX_RECIPIENTS)
         timeout: float = Field(default=30, gt=0, le=300)
+        template: TemplateRef | None = None
+        html_template: TemplateRef | None = None
 
         @model_validator(mode="after")
-        def _has_whole_login(self) -> Self:
+        def _has_usable_login(self) -> Self:
             if (self.username is None) != (self.password is None):
                 raise ValueError("username and password are needed together")
+            # Python's smtplib cannot send another one (https://github.com/python/cpython/issues/73936).
+            if self.password and not self.password.get_secret_value().isascii():
+                raise ValueError("password: only ASCII characters can be sent")
+            is_encrypted = self.use_tls or self.smtp_port == IMPLICIT_TLS_PORT
+            if self.password and not is_encrypted and not _is_loopback(self.smtp_host):
+                raise ValueError("use_tls: a password is sent in clear text to this host only")
             return self
 
     def __init__(self, config: Config) -> None:
@@ -87,98 +94,68 @@ class Email:
 
     def deliver(self, notification: Notification) -> Receipt:
         """Send the message to all recipients at once. It counts as sent where at least one was accepted."""
-        message = self.build_message(notification, sent_at=datetime.now(UTC))
-        with self._judging_failures(), closing(self._connect()) as session:
-            if self.config.username and self.config.password:
-                session.login(self.config.username, self.config.password.get_secret_value())
-            refused = session.send_message(message, self._sender.addr_spec, self._recipients)
-            with suppress(OSError):  # the message is accepted: what the goodbye says no longer matters
-                session.quit()
-        total = len(self.config.to_addresses)
-        detail = f"{len(refused)} of {total} recipients refused" if refused else f"accepted for {total}"
-        return Receipt(provider_id=message["Message-ID"], detail=detail)
+        mail = self._compose(notification)
+        with (
+            judging_failures(self._server, timeout_seconds=self.config.timeout),
+            closing(self._connect()) as session,
+            telling_doubt(session),
+        ):
+            self._log_in(session)
+            limit = min(session.max_message_bytes or MAX_MAIL_BYTES, MAX_MAIL_BYTES)
+            message = build(mail, max_bytes=limit)
+            recipients = [mailbox.address for mailbox in mail.recipients]
+            refused = session.sendmail(mail.sender.address, recipients, bytes(message))
+            session.part()
+        codes = sorted({code for code, _ in refused.values()})
+        if refused:
+            log.warning(
+                "mail refused for some recipients",
+                extra={"channel": notification.channel, "refused": len(refused), "codes": codes},
+            )
+        return Receipt(provider_id=str(message["Message-ID"]), detail=self._outcome(len(refused), codes))
 
     def build_message(self, notification: Notification, *, sent_at: datetime) -> EmailMessage:
-        """The mail for a message."""
-        incident = _section(notification, "incident")
-        message = EmailMessage(policy=policy.SMTP)
-        message["Subject"] = notification.title
-        message["From"] = self._sender
-        message["To"] = [parse_address(text) for text in self.config.to_addresses]
-        message["Date"] = sent_at
-        message["Message-ID"] = f"<{_id_part(notification.idempotency_key)}@{self._sender.domain}>"
-        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers to this
-        if incident.get("id"):
-            thread = _id_part(f"incident-{incident['id']}-episode-{incident.get('episode', 1)}")
-            message["In-Reply-To"] = message["References"] = f"<{thread}@{self._sender.domain}>"
-        message.set_content(notification.message)
-        message.add_alternative(_render_html(notification), subtype="html")
-        attachment = dumps(notification.context, indent=2).encode()
-        message.add_attachment(attachment, maintype="application", subtype="json", filename="incident.json")
-        return message
+        """The mail for a message, for a server that takes as much as most."""
+        return build(self._compose(notification, sent_at=sent_at))
+
+    def _compose(self, notification: Notification, *, sent_at: datetime | None = None) -> Mail:
+        return Mail(
+            notification=notification,
+            sender=parse_address(self.config.from_address),
+            recipients=[parse_address(text) for text in self.config.to_addresses],
+            sent_at=sent_at or datetime.now(UTC),
+            text=text_of(self.kind, self.config.template, notification),
+            html=html_of(self.kind, self.config.html_template, notification),
+        )
 
     @property
-    def _sender(self) -> Address:
-        return parse_address(self.config.from_address)
+    def _server(self) -> str:
+        return f"{self.config.smtp_host}:{self.config.smtp_port}"
 
-    @property
-    def _recipients(self) -> list[str]:
-        return [parse_address(text).addr_spec for text in self.config.to_addresses]
+    def _connect(self) -> SmtpSession:
+        return SmtpSession(
+            self.config.smtp_host,
+            self.config.smtp_port,
+            timeout_seconds=self.config.timeout,
+            is_implicit_tls=self.config.smtp_port == IMPLICIT_TLS_PORT,
+        )
 
-    def _connect(self) -> smtplib.SMTP:
-        host, port, timeout = self.config.smtp_host, self.config.smtp_port, self.config.timeout
-        if port == IMPLICIT_TLS_PORT:
-            return smtplib.SMTP_SSL(host, port, timeout=timeout, context=ssl.create_default_context())
-        session = smtplib.SMTP(host, port, timeout=timeout)
-        if self.config.use_tls:
-            try:
-                session.starttls(context=ssl.create_default_context())
-            except BaseException:
-                session.close()
-                raise
-        return session
+    def _log_in(self, session: SmtpSession) -> None:
+        if self.config.use_tls and self.config.smtp_port != IMPLICIT_TLS_PORT:
+            session.secure()
+        session.ehlo_or_helo_if_needed()
+        if self.config.username and self.config.password:
+            session.login(self.config.username, self.config.password.get_secret_value())
 
-    @contextmanager
-    def _judging_failures(self) -> Iterator[None]:
-        """Turn SMTP's errors into ours, with the reply's code but not its text, which may quote a login."""
-        server = f"{self.config.smtp_host}:{self.config.smtp_port}"
-        try:
-            yield
-        except smtplib.SMTPRecipientsRefused as error:
-            raise _judge(f"{server} refused every recipient", {c for c, _ in error.recipients.values()}) from None
-        except smtplib.SMTPAuthenticationError as error:
-            raise _judge(f"{server} refused the login", {error.smtp_code}) from None
-        except smtplib.SMTPResponseException as error:
-            raise _judge(f"{server} refused the message", {error.smtp_code}) from None
-        except smtplib.SMTPServerDisconnected:
-            raise TransientError(f"{server} closed the connection") from None
-        except smtplib.SMTPException:  # what remains are abilities that the server lacks
-            raise PermanentError(f"{server} lacks STARTTLS, a login method we know, or SMTPUTF8") from None
-        except ssl.SSLCertVerificationError as error:
-            raise PermanentError(f"{server}: TLS certificate refused: {error.verify_message}") from None
-        except UnicodeError:
-            raise PermanentError(f"{server}: not a host name") from None
-        except OSError as error:
-            raise TransientError(f"{server}: {error.strerror or type(error).__name__}") from None
+    def _outcome(self, refused_count: int, codes: list[int]) -> str:
+        total = len(self.config.to_addresses)
+        if not refused_count:
+            return f"accepted for {total}"
+        return f"{refused_count} of {total} recipients refused ({', '.join(map(str, codes))})"
 
 
-def _judge(said: str, codes: set[int]) -> PermanentError | TransientError:
-    text = f"{said}: {', '.join(map(str, sorted(codes)))}"
-    is_permanent = all(500 <= code < 600 for code in codes)  # noqa: PLR2004  RFC 5321, 4.2.1
-    return PermanentError(text) if is_permanent else TransientError(text)
-
-
-def _render_html(notification: Notification) -> str:
-    links = _section(notification, "links")
-    # Only these schemes: javascript: in an annotation must not become something to click.
-    web = [(label, url) for label, url in links.items() if str(url).startswith(("https://", "http://"))]
-    return HTML.render(notification=notification, links=web, color=COLORS[notification.severity])
-
-
-def _section(notification: Notification, name: str) -> dict[str, Any]:
-    part = notification.context.get(name)
-    return part if isinstance(part, dict) else {}
-
-
-def _id_part(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]", "-", text)
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.rstrip(".").lower() == "localhost"

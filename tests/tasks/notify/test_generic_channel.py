@@ -1,11 +1,17 @@
+import base64
+import hmac
 import json
 import socket
+import struct
+import time
 
 import pytest
+from raw_server import raw_server
 from sinks import Answer, HttpSink
 
 from storage.records import ChannelConfig, Receipt
 from tasks.errors import PermanentError, TransientError
+from tasks.http import MAX_RETRY_AFTER_SECONDS
 from tasks.notify.channels import CHANNELS, build
 from tasks.notify.message import Notification
 
@@ -19,6 +25,7 @@ NOTIFICATION = Notification(
     context={"incident": {"id": 7, "episode": 1}},
     idempotency_key="9f1c",
 )
+SECRET = f"whsec_{base64.b64encode(b'k' * 32).decode()}"
 
 
 def channel(**config):
@@ -30,8 +37,10 @@ def test_every_driver_is_registered_under_its_own_kind():
 
 
 def test_an_unknown_driver_is_refused_by_name():
-    with pytest.raises(PermanentError, match=r"^channel 'ops': driver: 'pigeon' is none of email, generic$"):
+    with pytest.raises(PermanentError) as caught:
         build(ChannelConfig(id=1, name="ops", driver="pigeon", config={}))
+
+    assert str(caught.value) == f"channel 'ops': driver: 'pigeon' is none of {', '.join(CHANNELS)}"
 
 
 @pytest.mark.parametrize("url_key", ["endpoint", "webhook_url"])
@@ -74,6 +83,43 @@ def test_a_get_carries_the_short_fields_in_its_query(http_sink):
     )
 
 
+def test_a_template_makes_the_message(http_sink):
+    channel(endpoint=http_sink.url, template="{{ severity }} on {{ tags.host }}").deliver(NOTIFICATION)
+
+    body = json.loads(http_sink.requests[0].body)
+    assert (body["message"], body["title"]) == ("critical on db-03", NOTIFICATION.title)
+
+
+@pytest.mark.parametrize(
+    ("template", "content_type", "body"),
+    [
+        ('{"text": {{ message|tojson }}}', "application/json", {"text": NOTIFICATION.message}),
+        ("[{{ incident.id }}]", "application/json", [7]),
+        (
+            '{{ (severity ~ ": " ~ message)|tojson }}',
+            "text/plain; charset=utf-8",
+            f"critical: {NOTIFICATION.message}",
+        ),
+    ],
+    ids=["object", "list", "text"],
+)
+def test_a_payload_template_makes_the_body(http_sink, template, content_type, body):
+    channel(endpoint=http_sink.url, payload_template=template).deliver(NOTIFICATION)
+
+    [request] = http_sink.requests
+    sent = request.body.decode()
+    assert request.headers["Content-Type"] == content_type
+    assert (sent if isinstance(body, str) else json.loads(sent)) == body
+
+
+def test_a_payload_template_that_makes_no_json_costs_nobody_the_message(http_sink):
+    channel(endpoint=http_sink.url, payload_template="{{ message }}").deliver(NOTIFICATION)
+
+    message = json.loads(http_sink.requests[0].body)["message"]
+    assert "could not be used" in message
+    assert message.endswith(NOTIFICATION.message)
+
+
 def test_headers_are_sent_and_may_be_references(http_sink, monkeypatch):
     monkeypatch.setenv("WK_TOKEN", "Bearer abc")
     headers = {"Authorization": {"env": "WK_TOKEN"}, "env": "production", "content-type": "application/x-incident"}
@@ -103,30 +149,84 @@ def test_a_repeat_carries_the_same_key(http_sink):
     assert [request.headers["Idempotency-Key"] for request in http_sink.requests] == ["9f1c", "9f1c"]
 
 
-@pytest.mark.parametrize(
-    ("status", "error"),
-    [
-        (429, TransientError),
-        (503, TransientError),
-        (302, PermanentError),
-        (404, PermanentError),
-        (410, PermanentError),
-    ],
-)
-def test_the_answer_is_judged_and_no_secret_is_in_the_error(http_sink, status, error):
-    http_sink.answer_with(Answer(status=status, headers={"Retry-After": "9"}, body=b"hunter2"))
-    generic = channel(endpoint=f"{http_sink.url}/hunter2?k=hunter2", headers={"X-Token": "hunter2"})
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 207])
+def test_a_success_is_a_receipt(http_sink, status):
+    http_sink.answer_with(Answer(status=status, body=b""))
 
-    with pytest.raises(error, match=f"answered {status}") as caught:
+    assert channel(endpoint=http_sink.url).deliver(NOTIFICATION) == Receipt(detail=f"127.0.0.1 answered {status}")
+
+
+# 409 is how a receiver says of a key that the first request with it is still being worked on.
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 520])
+def test_an_answer_that_may_pass_is_transient_and_its_wish_is_kept(http_sink, status):
+    caught = deliver_to(http_sink, status, TransientError)
+
+    assert caught.retry_after_seconds == 9
+    assert str(caught) == f"127.0.0.1 answered {status}"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 413, 415, 422, 451])
+def test_any_other_answer_is_permanent(http_sink, status):
+    assert str(deliver_to(http_sink, status, PermanentError)) == f"127.0.0.1 answered {status}"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_permanent_and_not_followed(http_sink, status):
+    said = str(deliver_to(http_sink, status, PermanentError))
+
+    assert said == f"127.0.0.1 answered {status}, a redirect, which is not followed"
+    assert len(http_sink.requests) == 1
+
+
+def test_a_date_to_wait_for_is_read_too(http_sink):
+    http_sink.answer_with(Answer(status=429, headers={"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}))
+
+    with pytest.raises(TransientError) as caught:
+        channel(endpoint=http_sink.url).deliver(NOTIFICATION)
+
+    assert caught.value.retry_after_seconds == MAX_RETRY_AFTER_SECONDS
+
+
+def deliver_to(sink: HttpSink, status: int, error: type[Exception]) -> Exception:
+    """The error that the status becomes; secrets are all over the exchange and in none of it."""
+    headers = {"Retry-After": "9", "Location": f"{sink.url}/hunter2"}
+    sink.answer_with(Answer(status=status, headers=headers, body=b"hunter2"))
+    generic = channel(endpoint=f"{sink.url}/hunter2?k=hunter2", headers={"X-Token": "hunter2"}, secret=SECRET)
+
+    with pytest.raises(error) as caught:
         generic.deliver(NOTIFICATION)
 
-    assert "hunter2" not in str(caught.value)
-    assert getattr(caught.value, "retry_after_seconds", 9) == 9
+    assert not any(secret in str(caught.value) + repr(caught.value) for secret in ("hunter2", SECRET))
+    return caught.value
 
 
 def test_the_timeout_is_the_channels_own():
     with HttpSink([Answer(delay_seconds=2)]) as sink, pytest.raises(TransientError, match=r"within 0\.1 s"):
         channel(endpoint=sink.url, timeout=0.1).deliver(NOTIFICATION)
+
+
+def test_an_answer_that_drips_in_ends_at_the_timeout():
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        for _ in range(100):
+            connection.sendall(b"x")
+            time.sleep(0.02)
+
+    with raw_server(drip) as url, pytest.raises(TransientError, match=r"^127.0.0.1 did not answer within 0\.2 s$"):
+        channel(endpoint=url, timeout=0.2).deliver(NOTIFICATION)
+
+
+def test_a_connection_that_is_cut_is_transient():
+    with raw_server(lambda _: None) as url, pytest.raises(TransientError, match=r"^127.0.0.1: "):
+        channel(endpoint=url).deliver(NOTIFICATION)
+
+
+def test_a_connection_that_is_reset_is_transient():
+    def reset(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with raw_server(reset) as url, pytest.raises(TransientError, match=r"^127.0.0.1: Connection reset by peer$"):
+        channel(endpoint=url).deliver(NOTIFICATION)
 
 
 def test_an_endpoint_that_is_down_is_transient():
@@ -135,6 +235,63 @@ def test_an_endpoint_that_is_down_is_transient():
 
     with pytest.raises(TransientError, match="Connection refused"):
         channel(endpoint=f"http://127.0.0.1:{port}/").deliver(NOTIFICATION)
+
+
+def test_a_name_that_is_not_found_is_transient():
+    with pytest.raises(TransientError, match=r"^nowhere.invalid: "):
+        channel(endpoint="http://nowhere.invalid/").deliver(NOTIFICATION)
+
+
+def test_a_certificate_that_nobody_vouches_for_is_permanent():
+    with HttpSink(is_tls=True) as sink, pytest.raises(PermanentError, match="TLS certificate refused"):
+        channel(endpoint=sink.url).deliver(NOTIFICATION)
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "2852039166", "[fd00:ec2::254]", "0.0.0.0"])
+def test_a_metadata_address_is_refused_when_it_is_configured(address):
+    with pytest.raises(PermanentError, match=r"^channel 'ops': endpoint: is a link-local or metadata address"):
+        channel(endpoint=f"http://{address}/hunter2")
+
+
+def test_a_name_that_leads_to_a_metadata_address_is_refused_when_it_is_sent_to(monkeypatch):
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 80))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+
+    with pytest.raises(PermanentError, match=r"^hooks.example leads to a link-local or metadata address"):
+        channel(endpoint="http://hooks.example/").deliver(NOTIFICATION)
+
+
+def test_private_addresses_are_refused_where_the_setting_says_so(http_sink, monkeypatch):
+    generic = channel(endpoint=http_sink.url)
+    generic.deliver(NOTIFICATION)
+    monkeypatch.setenv("WATCHKEEPER_BLOCK_PRIVATE_ADDRESSES", "true")
+
+    with pytest.raises(PermanentError, match="leads to a private address"):
+        generic.deliver(NOTIFICATION)
+
+    assert len(http_sink.requests) == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_every_try_is_signed_over_the_bytes_that_arrive(http_sink, method):
+    generic = channel(endpoint=http_sink.url, method=method, secret=SECRET)
+
+    generic.deliver(NOTIFICATION)
+
+    [request] = http_sink.requests
+    sent = {name: request.headers[name] for name in ("webhook-id", "webhook-timestamp", "webhook-signature")}
+    content = b".".join([sent["webhook-id"].encode(), sent["webhook-timestamp"].encode(), request.body])
+    digest = hmac.digest(b"k" * 32, content, "sha256")
+    assert sent["webhook-id"] == request.headers["Idempotency-Key"] == "9f1c"
+    assert abs(int(sent["webhook-timestamp"]) - time.time()) < 60
+    assert sent["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
+
+
+def test_without_a_secret_nothing_is_signed(http_sink):
+    channel(endpoint=http_sink.url, headers={"Webhook-Id": "mine"}).deliver(NOTIFICATION)
+
+    [request] = http_sink.requests
+    assert (request.headers["Webhook-Id"], request.headers["Webhook-Signature"]) == ("mine", None)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +315,17 @@ def test_an_endpoint_that_is_down_is_transient():
         ({"endpoint": "http://a", "headers": {"X A": "hunter2"}}, "headers.X A"),
         ({"endpoint": "http://a", "headers": {"Content-Length": "hunter2"}}, "is set by Watchkeeper"),
         ({"endpoint": "http://a", "headers": {"idempotency-key": "hunter2"}}, "is set by Watchkeeper"),
+        (
+            {"endpoint": "http://a", "secret": SECRET, "headers": {"Webhook-Id": "hunter2"}},
+            "headers.Webhook-Id: is set by Watchkeeper, since there is a secret",
+        ),
+        ({"endpoint": "http://a", "secret": "hunter2"}, "secret: must be base64"),
+        (
+            {"endpoint": "http://a", "method": "GET", "payload_template": "hunter2"},
+            "payload_template: a GET has no body",
+        ),
+        ({"endpoint": "http://a", "method": "GET", "template": "hunter2"}, "template: a GET has no body"),
+        ({"endpoint": "http://a", "payload_template": "{{ message"}, "payload_template: "),
         ({"endpoint": "http://a", "pasword": "hunter2"}, "pasword: Extra inputs are not permitted"),
     ],
 )
@@ -172,6 +340,7 @@ def test_a_wrong_config_is_refused_by_channel_and_field_without_its_values(confi
 
 
 def test_secrets_are_not_in_the_repr():
-    generic = channel(endpoint="https://a.example/hunter2", headers={"X-Token": "hunter2"})
+    generic = channel(endpoint="https://a.example/hunter2", headers={"X-Token": "hunter2"}, secret=SECRET)
 
-    assert "hunter2" not in repr(generic.config) + repr(generic.build_request(NOTIFICATION))
+    shown = repr(generic.config) + repr(generic.build_request(NOTIFICATION))
+    assert not any(secret in shown for secret in ("hunter2", SECRET))

@@ -10,6 +10,7 @@ from storage.records import (
     CheckResult,
     IncidentAnalysis,
     IncidentView,
+    News,
     Recommendation,
 )
 from storage.vocabulary import (
@@ -423,3 +424,262 @@ def test_links_are_listed_once_each():
         "Dashboard": "https://graf.example/d",
         "Runbook 2": "https://wiki.example/b",
     }
+
+
+NOW = BEGAN + timedelta(hours=4, seconds=30)
+FIRING, RESOLVED = NotificationReason.FIRING, NotificationReason.RESOLVED
+ACKNOWLEDGED, ESCALATED = NotificationReason.ACKNOWLEDGED, NotificationReason.ESCALATED
+REMINDER, UPDATED = NotificationReason.REMINDER, NotificationReason.UPDATED
+
+
+def acknowledged_incident(*alerts, **values):
+    given = {
+        "status": IncidentStatus.ACKNOWLEDGED,
+        "acknowledged_by": "ana",
+        "acknowledged_at": BEGAN + timedelta(minutes=7),
+    }
+    return make_incident(*alerts, **(given | values))
+
+
+def first_lines(notification):
+    return notification.message.split("\n\nHost")[0]
+
+
+def test_acknowledgement_says_by_whom_and_when_and_that_it_still_fires():
+    notification = say(acknowledged_incident(make_alert()), reason=ACKNOWLEDGED)
+
+    assert notification.title == "[ACKNOWLEDGED] critical: FilesystemAlmostFull on db-03.lan"
+    assert first_lines(notification) == (
+        "Acknowledged by ana at 2026-03-01 02:20 UTC. It still fires, since 2026-03-01 02:13 UTC."
+    )
+    assert notification.severity == "critical"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"status": IncidentStatus.OPEN, "acknowledged_by": "", "acknowledged_at": None},
+            "Acknowledged. It is open again. It still fires, since 2026-03-01 02:13 UTC.",
+        ),
+        (
+            {"status": IncidentStatus.RESOLVED, "resolved_at": BEGAN + timedelta(minutes=9)},
+            "Acknowledged by ana at 2026-03-01 02:20 UTC. It was over at 2026-03-01 02:22 UTC.",
+        ),
+    ],
+    ids=["taken back", "over"],
+)
+def test_acknowledgement_that_is_told_late_says_what_has_become_of_it(values, said):
+    notification = say(acknowledged_incident(make_alert(), **values), reason=ACKNOWLEDGED)
+
+    assert first_lines(notification) == said
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"ended_by": "ana"}, "Resolved by ana at 2026-03-01 03:35 UTC, after 1 h 22 min. It began at"),
+        ({"ended_by": ""}, "Resolved at 2026-03-01 03:35 UTC, after 1 h 22 min. It began at"),
+        (
+            {"resolved_at": None, "closed_at": BEGAN + timedelta(minutes=82), "ended_by": "bo"},
+            "Closed by bo at 2026-03-01 03:35 UTC, after 1 h 22 min. It began at",
+        ),
+    ],
+    ids=["a person", "its alerts", "closed"],
+)
+def test_resolution_says_who_ended_it(values, said):
+    incident = resolved_incident(make_alert()).model_copy(update=values)
+
+    notification = say(incident, reason=RESOLVED)
+
+    assert first_lines(notification) == f"{said} 2026-03-01 02:13 UTC."
+    assert notification.title.startswith("[RESOLVED after 1 h 22 min] ")
+
+
+def test_resolution_brings_the_summary_that_somebody_wrote():
+    incident = resolved_incident(make_alert()).model_copy(
+        update={"closing_summary": "Logs rotated.\r\nToken=hunter2"}
+    )
+
+    message = say(incident, reason=RESOLVED).message
+
+    assert "\nSummary: Logs rotated.\nToken=***\n" in message
+
+
+def test_escalation_says_to_what_and_which_alert_got_worse():
+    alert = make_alert()
+    news = News(at=NOW, level=Severity.CRITICAL, raised=alert, raised_from=Severity.WARNING)
+
+    notification = say(make_incident(alert, make_alert(id=2)), reason=ESCALATED, news=news)
+
+    assert notification.title == "[ESCALATED to critical] FilesystemAlmostFull on db-03.lan (+1 more)"
+    assert first_lines(notification) == (
+        "Escalated to critical: FilesystemAlmostFull on db-03.lan was warning before. "
+        "It still fires, since 2026-03-01 02:13 UTC."
+    )
+
+
+def test_escalation_told_when_it_is_better_again_says_so():
+    incident = make_incident(make_alert(severity=Severity.WARNING), severity=Severity.WARNING)
+
+    notification = say(incident, reason=ESCALATED, news=News(at=NOW, level=Severity.CRITICAL))
+
+    assert notification.title.startswith("[ESCALATED to critical] ")
+    assert first_lines(notification).startswith("Escalated to critical. It is warning now. It still fires")
+
+
+def test_reminder_says_for_how_long_and_what_has_changed_since_the_last_message():
+    incident = make_incident(make_alert(), make_alert(id=2))
+    joined = [make_alert(id=2, name="InodesLow", severity=Severity.WARNING)]
+    news = News(at=NOW, since=BEGAN, joined=joined, joined_count=1, ended_count=2)
+
+    notification = say(incident, reason=REMINDER, news=news)
+
+    assert notification.title == "[STILL FIRING, 4 h] critical: FilesystemAlmostFull on db-03.lan (+1 more)"
+    assert first_lines(notification) == (
+        "Still firing, for 4 h now: since 2026-03-01 02:13 UTC. Nobody has acknowledged it.\n"
+        "Since the last message, at 2026-03-01 02:13 UTC: 1 joined and 2 ended:\n"
+        "- warning InodesLow on db-03.lan"
+    )
+
+
+def test_reminder_says_where_nothing_has_changed():
+    notification = say(make_incident(make_alert()), reason=REMINDER, news=News(at=NOW, since=BEGAN))
+
+    assert first_lines(notification).endswith(
+        "\nNo alert has joined it or ended since the last message, at 2026-03-01 02:13 UTC."
+    )
+
+
+def test_update_names_the_alerts_that_joined_and_counts_the_rest():
+    joined = [make_alert(id=number, name=f"Full{number}") for number in range(10)]
+    news = News(at=NOW, since=BEGAN, joined=joined, joined_count=1234)
+
+    notification = say(make_incident(*joined), reason=UPDATED, news=news)
+
+    assert notification.title == "[UPDATED, 1,234 more] critical: Full0 on db-03.lan (+9 more)"
+    assert first_lines(notification).splitlines() == [
+        "Since the last message, at 2026-03-01 02:13 UTC: 1,234 joined:",
+        *(f"- critical Full{number} on db-03.lan" for number in range(5)),
+        "… and 1,229 more",
+        "It still fires, since 2026-03-01 02:13 UTC.",
+    ]
+
+
+@pytest.mark.parametrize(("reason", "is_earlier"), [(FIRING, False), (REMINDER, True), (UPDATED, True)])
+def test_checks_of_an_earlier_message_are_not_shown_as_new(reason, is_earlier):
+    checks = [CheckResult(checker_name="disk", status=CheckStatus.OK, message="41 % used")]
+
+    message = say(make_incident(make_alert()), reason=reason, checks=checks, news=News(at=NOW)).message
+
+    assert ("Checks on watch-01, made for an earlier message:" in message) is is_earlier
+    assert ("Checks on watch-01:" in message) is not is_earlier
+
+
+@pytest.mark.parametrize("reason", [FIRING, ESCALATED, REMINDER, UPDATED])
+def test_alarm_that_goes_out_when_all_is_over_says_so(reason):
+    incident = resolved_incident(make_alert(status=AlertStatus.RESOLVED))
+
+    message = say(incident, reason=reason, news=News(at=NOW, since=BEGAN)).message
+
+    assert message.startswith("Began to fire at 2026-03-01 02:13 UTC, and was over at 2026-03-01 03:35 UTC.")
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (RESOLVED, "It is over, and fires again, since 2026-03-01 02:13 UTC."),
+        (FIRING, "It began to fire and was over, and fires again, since 2026-03-01 02:13 UTC."),
+    ],
+)
+def test_message_about_an_episode_that_another_has_followed_keeps_to_its_own_thread(reason, said):
+    incident = make_incident(make_alert(), episode=2, created_at=BEGAN - timedelta(days=1))
+
+    late, present = say(incident, reason=reason, episode=1), say(incident)
+
+    assert first_lines(late) == said
+    assert (late.thread, present.thread) == (
+        "watchkeeper-7-1-20260228T021300",
+        "watchkeeper-7-2-20260228T021300",
+    )
+    assert (late.tags["episode"], late.context["incident"]["episode"]) == ("1", 1)
+
+
+def test_all_messages_of_an_episode_are_one_thread_however_its_beginning_moves():
+    incident = make_incident(make_alert(), created_at=BEGAN)
+    earlier = incident.model_copy(update={"started_at": BEGAN - timedelta(minutes=5)})
+
+    assert say(incident).thread == say(earlier, reason=REMINDER, news=News(at=NOW)).thread
+
+
+def test_stand_in_says_first_for_whom_it_stands():
+    notification = say(make_incident(make_alert()), instead_of="pager")
+
+    assert notification.message.startswith("Channel pager could not be told, so this one is.\n\nFiring since ")
+    assert (notification.tags["instead_of"], notification.context["instead_of"]) == ("pager", "pager")
+
+
+@pytest.mark.parametrize("reason", [each for each in NotificationReason if each is not NotificationReason.MESSAGE])
+@pytest.mark.parametrize(
+    "nasty",
+    [
+        "a\r\nBcc: x@y.example",
+        "\u202egnp.exe\u200f",
+        "{{ 7 * 7 }}",
+        "<script>",
+        "<!channel>",
+        "a\x00\ud800",
+        "z" * 100_000,
+    ],
+    ids=["crlf", "bidi", "template", "html", "mention", "nul", "long"],
+)
+def test_nasty_texts_stay_text_in_every_kind_of_message(reason, nasty):
+    alert = make_alert(name=nasty, labels={"host": nasty}, description=nasty)
+    incident = make_incident(
+        alert, title=nasty, acknowledged_by=nasty, ended_by=nasty, closing_summary=nasty, acknowledged_at=BEGAN
+    )
+    news = News(at=NOW, since=BEGAN, joined=[alert] * 9, joined_count=9, raised=alert, raised_from=Severity.INFO)
+
+    notification = say(incident, reason=reason, news=news, instead_of=nasty[:100])
+
+    assert notification.title.isprintable()
+    assert len(notification.title) <= MAX_TITLE_CHARS
+    assert len(notification.message) <= MAX_MESSAGE_CHARS + 100
+    assert all(line.isprintable() for line in notification.message.split("\n"))
+    assert "49" not in notification.title
+    json.dumps(notification.context).encode()
+
+
+@pytest.mark.parametrize(("count", "shown", "rest"), [(5, 5, ""), (6, 6, ""), (7, 5, "… and 2 more")])
+def test_actions_are_cut_only_where_that_saves_lines(count, shown, rest):
+    advice = Recommendation(
+        type=RecommendationType.DISK,
+        priority=RecommendationPriority.HIGH,
+        title="Look",
+        description="",
+        actions=[f"step {number}" for number in range(count)],
+    )
+
+    message = say(make_incident(make_alert()), analysis=make_analysis(recommendations=[advice])).message
+
+    assert message.count("  - step ") == shown
+    assert ("  … and" in message, rest in message) == (bool(rest), True)
+
+
+@pytest.mark.parametrize(("provider", "is_marked"), [("openai", True), ("local", False)])
+def test_commands_of_an_ai_that_destroy_are_marked_even_where_they_are_cut(provider, is_marked):
+    actions = ["df -h /var", "rm -rf /var/log/old", "sync; " * 80 + "mkfs.ext4 /dev/sdb1"]
+    advice = Recommendation(
+        type=RecommendationType.DISK,
+        priority=RecommendationPriority.HIGH,
+        title="Free space",
+        description="",
+        actions=actions,
+    )
+    analysis = make_analysis(recommendations=[advice]).model_copy(update={"provider": provider})
+
+    lines = say(make_incident(make_alert()), analysis=analysis).message.splitlines()
+
+    marked = [line.endswith(" (destructive: think first)") for line in lines if line.startswith("  - ")]
+    assert marked == [False, is_marked, is_marked]
+    assert max(map(len, lines)) <= 310

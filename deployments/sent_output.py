@@ -1,0 +1,23 @@
+"""What is said of a one-off message that went out."""
+
+from typing import TYPE_CHECKING
+
+from deployments.check_output import plain, print_table
+
+if TYPE_CHECKING:
+    from tasks.notify.one_off import Sent
+
+
+def print_sent(name: str, kind: str, sent: "Sent") -> None:
+    """Where it went, what the destination said of it, and how long that took."""
+    rows = {
+        "title": sent.notification.title,
+        "id": sent.receipt.provider_id or sent.notification.idempotency_key,
+        "detail": sent.receipt.detail,
+        "duration": f"{sent.duration_seconds:.2f} s",
+    }
+    print_table(
+        (),
+        [(key, plain(value)) for key, value in rows.items() if value],
+        before=plain(f"{name} ({kind}) has the message" if name != kind else f"{kind} has the message", "green"),
+    )

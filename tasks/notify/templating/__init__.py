@@ -1,0 +1,1 @@
+"""Templates: how a channel names one, the sandbox they run in, and the process around that."""
