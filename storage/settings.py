@@ -145,7 +145,7 @@ def load() -> Settings:
 
 @lru_cache(maxsize=8)
 def _load(environment: frozenset[tuple[str, str]]) -> Settings:
-    """Reading takes over a millisecond, and a message asks several times: it is done anew when a variable changes."""
+    """Reading takes over a millisecond, and a message asks several times: done anew when a variable changes."""
     del environment
     try:
         return Settings()
