@@ -22,7 +22,7 @@ from storage.settings import load
 from storage.storable import storable, storable_text
 from storage.tables import NotificationChannel
 from tasks.errors import PermanentError, TransientError, faults_of
-from tasks.notify import one_off, saving
+from tasks.notify import one_off, retiring, saving
 from tasks.notify.channels import CHANNELS, build
 from tasks.notify.driver_keys import clear_text_paths, keys_of
 from tasks.notify.saved_fields import channel_fields
@@ -64,11 +64,11 @@ def add(
 ) -> None:
     """Save a channel."""
     wanted = storable(read_config(config))
-    saving.check_name(name)
+    saving.check_name(name, kind=driver)
     saving.check_config(driver, wanted)
     full = _policy(policy)
     with installed_database(load()) as database, database.write() as session:
-        saving.check_fallback(session, name, full)
+        saving.check_policy(session, name, full)
         channel_rows.add_channel(
             session,
             name=name,
@@ -115,36 +115,40 @@ def edit(name: str, *, config: str | None, description: str | None, policy: Mapp
     if config is None and description is None and not policy:
         raise WrongUseError("name what is to change: --config, --description, or what it is told")
     wanted = None if config is None else storable(read_config(config))
-    with installed_database(load()) as database, database.write() as session:
-        row = _found(session, name)
-        driver = row.driver
-        full = _policy({**row.policy, **policy}) if policy else None
+    told = None if description is None else storable_text(description)
+    with installed_database(load()) as database:
+        with database.read() as session:
+            row = _found(session, name)
+        # Before anything is locked, since a secret's keeper may take its time.
         if wanted is not None:
-            saving.check_config(driver, wanted)
-            channel_rows.wake(session, [name])
-        if full:
-            saving.check_fallback(session, name, full)
-        told = None if description is None else storable_text(description)
-        channel_rows.edit_channel(session, name, config=wanted, description=told, policy=full)
-    warn_of_clear_text(clear_text_paths(driver, wanted or {}))
+            saving.check_config(row.driver, wanted, stored=row.config)
+        with database.write() as session:
+            row = _known(channel_rows.lock(session, storable_text(name)), name)
+            full = _policy({**row.policy, **policy}) if policy else None
+            if full:
+                saving.check_policy(session, name, full)
+            channel_rows.edit_channel(session, name, config=wanted, description=told, policy=full)
+    warn_of_clear_text(clear_text_paths(row.driver, wanted or {}))
     changed = {"config": wanted is not None, "description": description is not None, "policy": bool(policy)}
     print_lines([f"channel {name} has its new {' and '.join(what for what, is_new in changed.items() if is_new)}"])
 
 
 def enable(name: str) -> None:
     """Switch a channel on."""
-    with installed_database(load()) as database, database.write() as session:
-        row = _found(session, name)
-        saving.check_config(row.driver, row.config)
-        channel_rows.set_active(session, name, is_active=True)
+    with installed_database(load()) as database:
+        with database.read() as session:
+            row = _found(session, name)
+        saving.check_config(row.driver, row.config, stored=row.config)
+        with database.write() as session:
+            _found(session, name)
+            channel_rows.set_active(session, name, is_active=True)
     print_lines([f"channel {name} is active"])
 
 
 def disable(name: str) -> None:
     """Switch a channel off."""
     with installed_database(load()) as database, database.write() as session:
-        _found(session, name)
-        channel_rows.set_active(session, name, is_active=False)
+        retiring.switch_off(session, _found(session, name).name)
     print_lines([f"channel {name} is not active"])
 
 
@@ -156,7 +160,7 @@ def remove(name: str) -> None:
             raise PermanentError(
                 f"channel {name!r} is the fallback of {', '.join(others)}: give them another first"
             )
-        channel_rows.remove_channel(session, name)
+        retiring.remove(session, name)
     print_lines([f"removed channel {name}"])
 
 
@@ -214,7 +218,10 @@ def _read_seconds(flag: str, text: str) -> int:
 
 
 def _found(session: Session, name: str) -> NotificationChannel:
-    row = channel_rows.find(session, storable_text(name))
+    return _known(channel_rows.find(session, storable_text(name)), name)
+
+
+def _known(row: NotificationChannel | None, name: str) -> NotificationChannel:
     if row is None:
         raise PermanentError(f"there is no channel {name!r}: `watchkeeper channels list` lists them")
     return row
@@ -226,7 +233,7 @@ def _cells(row: NotificationChannel, standing: Standing) -> tuple[Text, ...]:
     cells = (
         row.name,
         row.driver,
-        "yes" if row.is_active else "no",
+        "disabled" if channel_rows.record_of(row).is_disabled else "yes" if row.is_active else "no",
         _fares(standing, fields["standing"]["last_error"]),
         f"{sent_at:%Y-%m-%d %H:%M}" if sent_at else "-",
         standing.waiting,

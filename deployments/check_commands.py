@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -66,8 +67,8 @@ def check_health(
 
 
 def configured() -> dict[str, dict[str, Any]]:
-    """The settings' configs by checker name, each of them valid."""
-    configs = settings.load().checkers
+    """The settings' configs by checker name, each of them valid; a copy, for flags to be added to."""
+    configs = deepcopy(settings.load().checkers)
     try:
         build_checkers(list(configs), configs)
     except PermanentError as error:

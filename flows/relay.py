@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import httpx
 from prefect import get_client
@@ -27,7 +27,7 @@ from flows.presets import REDELIVERY
 from flows.reconcile import close_finished
 from flows.report import TAG, tags_of
 from flows.retention import keep_pruning
-from storage import database, inbox, notifications, runs
+from storage import database, handover, inbox, runs
 from storage.settings import Settings
 from storage.tables import PipelineRun
 from storage.tables.base import utc_now
@@ -147,14 +147,16 @@ class Relay:
         is_direct = self._link.away_seconds() >= self._settings.direct_after_seconds
         if not self._link.is_reached and not is_direct:
             return  # deliveries are safe where they are
-        if time.monotonic() - self._swept_at >= SWEEP_SECONDS:
+        is_sweep = time.monotonic() - self._swept_at >= SWEEP_SECONDS
+        if is_sweep:
             self._swept_at = time.monotonic()
             await self._drop_orphans()
             for order in await asyncio.to_thread(self._find_left):
                 self._start(order, is_direct=is_direct)
-            if self._executor.slots.free(REDELIVERY) > 0:
-                for order in await asyncio.to_thread(self._take_unsent):
-                    self._start(order, is_direct=is_direct)
+        has_place = self._executor.slots.free(REDELIVERY) > 0
+        if has_place and (is_sweep or await asyncio.to_thread(self._has_new)):
+            for order in await asyncio.to_thread(self._take_unsent):
+                self._start(order, is_direct=is_direct)
         waiting = await asyncio.to_thread(_count_waiting)
         for pipeline, count in waiting.items():
             await self._take(pipeline, count, is_direct=is_direct)
@@ -220,15 +222,21 @@ class Relay:
                     runs.fail(run, error_type="GivenUp", message=message, retryable=True)
             return [_order(run) for run in found if run.completed_at is None]
 
+    def _has_new(self) -> bool:
+        """Whether somebody may have rung for a message. What runs left behind is left to the sweep."""
+        now = utc_now()
+        with database.get().read() as session:
+            return handover.has_new(session, now=now, given_up_before=self._given_up_before(now))
+
+    def _given_up_before(self, now: datetime) -> datetime:
+        return given_up_before(now, delays=self._settings.notify_retry_seconds)
+
     def _take_unsent(self) -> list[FlowRunOrder]:
         """A run with the messages in hand that are due and that no other run has, where there are any."""
         with database.get().write() as session:
             now = utc_now()
-            waiting = notifications.find_waiting(
-                session,
-                now=now,
-                limit=self._settings.batch_limit,
-                given_up_before=given_up_before(now, delays=self._settings.notify_retry_seconds),
+            waiting = handover.find_waiting(
+                session, now=now, limit=self._settings.batch_limit, given_up_before=self._given_up_before(now)
             )
             if not waiting:
                 return []

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -68,12 +68,13 @@ def edit_channel(
 
 
 def remove_channel(session: Session, name: str) -> bool:
-    """Forget a channel; its messages stay. False when there is none of that name."""
+    """Forget a channel and how it fared; its messages stay. False when there is none of that name."""
     channel = find(session, name)
     if channel is None:
         return False
     session.delete(channel)
     session.flush()
+    session.execute(delete(ChannelState).where(ChannelState.channel == name))
     return True
 
 
@@ -93,6 +94,16 @@ def find(session: Session, name: str) -> NotificationChannel | None:
     return session.scalar(select(NotificationChannel).where(NotificationChannel.name == name))
 
 
+def lock(session: Session, name: str) -> NotificationChannel | None:
+    """The same as it is now, and stays until the transaction ends: what is merged into it must not be old."""
+    return session.scalar(
+        select(NotificationChannel)
+        .where(NotificationChannel.name == name)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
 def list_channels(session: Session) -> list[NotificationChannel]:
     """All channels in the order in which they were added."""
     return list(session.scalars(select(NotificationChannel).order_by(NotificationChannel.id)))
@@ -100,7 +111,8 @@ def list_channels(session: Session) -> list[NotificationChannel]:
 
 def active_channels(session: Session) -> list[ChannelConfig]:
     """The channels that messages may go to, in the order in which they were added."""
-    return [record_of(channel) for channel in list_channels(session) if channel.is_active]
+    active = [record_of(channel) for channel in list_channels(session) if channel.is_active]
+    return [channel for channel in active if not channel.is_disabled]
 
 
 def record_of(channel: NotificationChannel) -> ChannelConfig:

@@ -23,6 +23,7 @@ from storage.vocabulary import (
 )
 
 REMINDER, UPDATED = NotificationReason.REMINDER, NotificationReason.UPDATED
+OVERTAKEN = "the incident had moved on"
 
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -109,10 +110,16 @@ def find_overtaken(session: Session) -> list[Notification]:
     )
 
 
+def take_back(row: Notification) -> None:
+    """Not to be sent any more: events have overtaken it."""
+    row.status = NotificationStatus.DISCARDED
+    row.error_message = OVERTAKEN
+
+
 def _lanes(channels: Iterable[str]) -> Subquery:
     """What the channels have been told of each live incident in its present episode, where that is an alarm."""
     is_sent = Notification.status == NotificationStatus.SENT
-    written_at = func.coalesce(Notification.claimed_at, Notification.created_at)
+    knew_until = func.coalesce(Notification.knew_until, Notification.claimed_at, Notification.created_at)
     return (
         select(
             Notification.channel,
@@ -122,7 +129,11 @@ def _lanes(channels: Iterable[str]) -> Subquery:
             Incident.severity,
             # One that was given up counts too, or the next would be made at once.
             func.max(func.coalesce(Notification.sent_at, Notification.updated_at)).label("last_at"),
-            func.max(case((is_sent, written_at))).label("written_at"),
+            func.max(case((is_sent, knew_until))).label("knew_until"),
+            func.max(case((is_sent, Notification.sent_at))).label("sent_at"),
+            func.max(case((Notification.status == NotificationStatus.DEAD, Notification.updated_at))).label(
+                "dead_at"
+            ),
             func.coalesce(
                 func.max(case((and_(is_sent, Notification.run_id != ""), Notification.id))),
                 func.max(Notification.id),
@@ -159,9 +170,18 @@ def _is_update_due(lanes: Subquery, terms: Iterable[Terms]) -> ColumnElement[boo
     has_grown = exists().where(
         Alert.incident_id == lanes.c.incident_id,
         Alert.status == AlertStatus.FIRING,
-        Alert.joined_at > lanes.c.written_at,
+        Alert.joined_at > lanes.c.knew_until,
     )
-    due = (and_(lanes.c.channel == each.channel, _is_before(lanes, each.update_before)) for each in terms)
+    # After one that was given up the next waits as long as a reminder does: the channel may have gone for good.
+    is_well = or_(lanes.c.dead_at.is_(None), lanes.c.dead_at < lanes.c.sent_at)
+    due = (
+        and_(
+            lanes.c.channel == each.channel,
+            _is_before(lanes, each.update_before),
+            or_(is_well, _is_before(lanes, each.remind_before)),
+        )
+        for each in terms
+    )
     return and_(or_(false(), *due), has_grown)
 
 

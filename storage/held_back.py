@@ -28,12 +28,15 @@ def postpone(row: Notification, *, due_at: datetime) -> None:
 
 
 def hurry(session: Session, channel: str) -> None:
-    """Let what was held back go at once: its channel is well again. What is being worked on is left alone."""
+    """Let what was held back or failed go at once: its channel is well again, and its pace holds for them.
+
+    What is being worked on is left alone.
+    """
     held = (
         select(Notification)
         .where(
             Notification.channel == channel,
-            Notification.status == NotificationStatus.PENDING,
+            Notification.status.in_((NotificationStatus.PENDING, NotificationStatus.FAILED)),
             Notification.error_message != "",
             Notification.due_at > utc_now(),
         )

@@ -17,10 +17,12 @@ SHOWN_JOINED = 10
 
 def find_news(session: Session, message: ClaimedNotification) -> News:
     """What the channel of this message does not know yet of its incident."""
-    sent_at, written_at = session.execute(
+    written_at = func.coalesce(Notification.claimed_at, Notification.created_at)
+    last = session.execute(
         select(
-            func.max(Notification.sent_at),
-            func.max(func.coalesce(Notification.claimed_at, Notification.created_at)),
+            func.max(Notification.sent_at).label("sent_at"),
+            func.max(written_at).label("written_at"),
+            func.max(func.coalesce(Notification.knew_until, written_at)).label("knew_until"),
         ).where(
             Notification.channel == message.channel,
             Notification.incident_id == message.incident_id,
@@ -28,17 +30,21 @@ def find_news(session: Session, message: ClaimedNotification) -> News:
             Notification.status == NotificationStatus.SENT,
         )
     ).one()
-    news = News(at=utc_now(), since=sent_at)
+    news = News(at=utc_now(), since=last.sent_at)
     if message.reason is NotificationReason.ESCALATED:
-        return _raised(session, message, news, since=written_at)
-    return _moved(session, message, news, since=written_at) if written_at else news
+        return _raised(session, message, news, since=last.written_at)
+    if last.written_at is None:
+        return news
+    return _moved(session, message, news, since=last.written_at, knew_until=last.knew_until)
 
 
-def _moved(session: Session, message: ClaimedNotification, news: News, *, since: datetime) -> News:
+def _moved(
+    session: Session, message: ClaimedNotification, news: News, *, since: datetime, knew_until: datetime
+) -> News:
     has_joined = (
         Alert.incident_id == message.incident_id,
         Alert.status == AlertStatus.FIRING,
-        Alert.joined_at > since,
+        Alert.joined_at > knew_until,
     )
     joined = session.scalars(
         select(Alert).where(*has_joined).order_by(BY_CONCERN, Alert.started_at, Alert.id).limit(SHOWN_JOINED)

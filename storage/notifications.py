@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
 
-from sqlalchemy import and_, exists, or_, select, tuple_, update
+from sqlalchemy import and_, exists, func, or_, select, tuple_, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, aliased
 
-from storage import channels
 from storage.records import IncidentChange
 from storage.redaction import redact_text
 from storage.storable import storable_text
-from storage.tables import Alert, Incident, Notification, NotificationChannel, PipelineRun
+from storage.tables import Alert, Incident, Notification
 from storage.tables.base import utc_now
 from storage.upsert import insert_if_absent
 from storage.vocabulary import (
@@ -31,6 +30,9 @@ from storage.vocabulary import (
 
 UNSENT = (NotificationStatus.PENDING, NotificationStatus.SENDING, NotificationStatus.FAILED)
 CHUNK = 500
+# Why a message was discarded by itself: it comes back when its alarm does.
+UNBEGUN = "its alarm was not delivered"
+UNBEGUN_TYPE = "Unbegun"
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,11 @@ def reserve(
     trace_id: str = "",
     sender_run_id: str | None = None,
 ) -> None:
-    """Write a pending row for each message that has none yet, in the hands of a run or of nobody."""
-    now = utc_now()
+    """Write a pending row for each message that has none yet, in the hands of a run or of nobody.
+
+    One that was discarded since its alarm had not been delivered waits once more.
+    """
+    now, wanted = utc_now(), list(wanted)
     rows = [
         {
             "channel": each.channel,
@@ -95,6 +100,7 @@ def reserve(
             "trace_id": trace_id,
             "instead_of": each.instead_of,
             "due_at": now,
+            "waiting_since": now,
             "created_at": now,
             "updated_at": now,
         }
@@ -103,6 +109,30 @@ def reserve(
     ]
     if rows:
         session.execute(insert_if_absent(session, Notification), rows)
+    later = {_key(each.channel, each.change) for each in wanted if each.change.reason not in ALARMS}
+    for row in _unbegun(session, {incident_id for _, incident_id, *_ in later}):
+        if _key(row.channel, row) in later:
+            row.status, row.error_type, row.error_message = NotificationStatus.PENDING, "", ""
+            row.due_at = row.waiting_since = now
+            row.attempts, row.sender_run_id = 0, sender_run_id
+
+
+def _key(channel: str, about: IncidentChange | Notification) -> tuple[str, int, int, NotificationReason, int]:
+    return channel, about.incident_id, about.episode, about.reason, about.sequence
+
+
+def _unbegun(session: Session, incident_ids: Collection[int]) -> list[Notification]:
+    """What was discarded by itself about these incidents, locked."""
+    keys = sorted(incident_ids)
+    found: list[Notification] = []
+    for start in range(0, len(keys), CHUNK):
+        discarded = select(Notification).where(
+            Notification.incident_id.in_(keys[start : start + CHUNK]),
+            Notification.status == NotificationStatus.DISCARDED,
+            Notification.error_type == UNBEGUN_TYPE,
+        )
+        found += session.scalars(discarded.order_by(Notification.id).with_for_update())
+    return found
 
 
 def of_episodes(
@@ -138,6 +168,50 @@ def unsent_in_hand(session: Session, run_id: str) -> list[Notification]:
     )
 
 
+def unsent_about(session: Session, incident_ids: Collection[int]) -> list[Notification]:
+    """The unsent messages about these incidents, over all channels, in order."""
+    keys = sorted(set(incident_ids))
+    found: list[Notification] = []
+    for start in range(0, len(keys), CHUNK):
+        chunk = Notification.incident_id.in_(keys[start : start + CHUNK])
+        found += session.scalars(select(Notification).where(chunk, Notification.status.in_(UNSENT)))
+    return sorted(found, key=lambda row: row.id)
+
+
+def lock_unchanged(session: Session, rows: Sequence[Notification], *, run_id: str) -> set[int]:
+    """Lock those that are still unsent, in a run's hands, and in no newer try since they were read: their ids."""
+    found: set[int] = set()
+    for start in range(0, len(rows), CHUNK):
+        known = [(row.id, row.claim) for row in rows[start : start + CHUNK]]
+        locked = session.scalars(
+            select(Notification)
+            .where(
+                tuple_(Notification.id, Notification.claim).in_(known),
+                Notification.sender_run_id == run_id,
+                Notification.status.in_(UNSENT),
+            )
+            .order_by(Notification.id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        found |= {row.id for row in locked}
+    return found
+
+
+def keep_on_their_way(session: Session, pks: Collection[int], *, run_id: str, lost_at: datetime) -> None:
+    """Let nobody take for lost before `lost_at` what a run has in hand and a late sender is still sending."""
+    session.execute(
+        update(Notification)
+        .where(
+            Notification.id.in_(sorted(pks)),
+            Notification.sender_run_id == run_id,
+            Notification.status == NotificationStatus.SENDING,
+        )
+        .values(due_at=lost_at)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def behind_others(session: Session, run_id: str) -> set[int]:
     """The unsent messages in a run's hands that must wait: an earlier one of the same lane is in other hands."""
     earlier = aliased(Notification)
@@ -155,42 +229,6 @@ def behind_others(session: Session, run_id: str) -> set[int]:
         )
     )
     return set(rows)
-
-
-def find_waiting(session: Session, *, now: datetime, limit: int, given_up_before: datetime) -> list[Notification]:
-    """Unsent messages that are due and in nobody's hands, locked; none that must wait for an earlier one.
-
-    Those to a channel that is switched off wait too, save those from before `given_up_before`, whose time is over.
-    What another transaction has locked is left out.
-    """
-    is_off = exists().where(NotificationChannel.name == Notification.channel, ~NotificationChannel.is_active)
-    earlier = aliased(Notification)
-    is_held = exists().where(PipelineRun.run_id == Notification.sender_run_id, PipelineRun.completed_at.is_(None))
-    earlier_is_held = exists().where(
-        PipelineRun.run_id == earlier.sender_run_id, PipelineRun.completed_at.is_(None)
-    )
-    must_wait = exists().where(
-        earlier.channel == Notification.channel,
-        earlier.incident_id == Notification.incident_id,
-        earlier.id < Notification.id,
-        earlier.status.in_(UNSENT),
-        or_(earlier.due_at > now, earlier_is_held),
-    )
-    return list(
-        session.scalars(
-            select(Notification)
-            .where(
-                Notification.status.in_(UNSENT),
-                Notification.due_at <= now,
-                or_(Notification.created_at < given_up_before, ~is_off),
-                ~is_held,
-                ~must_wait,
-            )
-            .order_by(Notification.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True, of=Notification)
-        )
-    )
 
 
 def untold(session: Session, *, source: str, prefix: str, since: datetime) -> list[IncidentChange]:
@@ -240,6 +278,20 @@ def claim(row: Notification, *, send_at: datetime, lost_at: datetime) -> Claimed
     return as_claimed(row, send_at=send_at)
 
 
+def note_known(session: Session, pks: Collection[int]) -> None:
+    """Write down of which alerts messages that were claimed can tell: of those that can be seen by now.
+
+    The moment alone would not do: an alert may have joined before it in a transaction that is not committed yet.
+    """
+    newest = select(func.max(Alert.joined_at)).where(Alert.incident_id == Notification.incident_id)
+    session.execute(
+        update(Notification)
+        .where(Notification.id.in_(sorted(pks)))
+        .values(knew_until=newest.scalar_subquery())
+        .execution_options(synchronize_session=False)
+    )
+
+
 def as_claimed(row: Notification, *, send_at: datetime | None = None) -> ClaimedNotification:
     """The message as it crosses rooms."""
     return ClaimedNotification(
@@ -257,37 +309,6 @@ def as_claimed(row: Notification, *, send_at: datetime | None = None) -> Claimed
         instead_of=row.instead_of,
         send_at=send_at or row.due_at,
     )
-
-
-def revive(session: Session, *, run_id: str) -> None:
-    """Let a run send its unsent messages and dead letters once more: somebody has started it again.
-
-    A channel that is being left alone is tried again too.
-    """
-    session.execute(
-        update(Notification)
-        .where(
-            Notification.run_id == run_id,
-            Notification.status.in_((NotificationStatus.DEAD, *UNSENT)),
-            or_(
-                Notification.sender_run_id.is_(None),
-                Notification.sender_run_id == run_id,
-                ~exists().where(
-                    PipelineRun.run_id == Notification.sender_run_id, PipelineRun.completed_at.is_(None)
-                ),
-            ),
-        )
-        .values(
-            status=NotificationStatus.FAILED,
-            sender_run_id=run_id,
-            attempts=0,
-            due_at=utc_now(),
-            updated_at=utc_now(),
-        )
-        .execution_options(synchronize_session=False)
-    )
-    revived = select(Notification.channel).where(Notification.sender_run_id == run_id).distinct()
-    channels.wake(session, session.scalars(revived))
 
 
 def mark_sent(session: Session, message: ClaimedNotification, *, said: Said, provider_id: str) -> bool:
@@ -339,6 +360,12 @@ def discard(row: Notification, *, why: str) -> None:
     """Not to be sent any more, and why."""
     row.status = NotificationStatus.DISCARDED
     row.error_message = redact_text(storable_text(why))
+
+
+def discard_unbegun(row: Notification) -> None:
+    """Not to be sent, unless its alarm is after all."""
+    discard(row, why=UNBEGUN)
+    row.error_type = UNBEGUN_TYPE
 
 
 def is_begun(rows: Sequence[Notification], *, channel: str) -> bool:

@@ -138,9 +138,12 @@ def retry(session: Session, pk: int) -> Notification:
             row=row,
             holder=holder,
         )
-    values = {"status": NotificationStatus.PENDING, "attempts": 0, "due_at": utc_now(), "sender_run_id": None}
+    now = utc_now()
+    values = {"status": NotificationStatus.PENDING, "attempts": 0, "due_at": now, "waiting_since": now}
     channels.wake(session, [row.channel])
-    row = _change(session, row, RETRYABLE, done="retried", **values, error_type="", error_message="")
+    row = _change(
+        session, row, RETRYABLE, done="retried", **values, sender_run_id=None, error_type="", error_message=""
+    )
     inbox.wake(session.connection())
     return row
 

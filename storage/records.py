@@ -379,6 +379,11 @@ class ChannelConfig(Record):
     config: dict[str, Any]
     policy: ChannelPolicy = ChannelPolicy()
 
+    @property
+    def is_disabled(self) -> bool:
+        """Whether its config says that nothing is to be sent (seeds): it is as good as switched off."""
+        return self.config.get("disabled") is True
+
 
 class Receipt(Record):
     """A destination's word that it has the message."""

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
-from storage import inbox, notifications
+from storage import handover, inbox
 from storage.tables import Delivery, PipelineRun
 from storage.tables.base import utc_now
 from storage.vocabulary import RunStatus, RunVia
@@ -137,7 +137,7 @@ def start(session: Session, held: HeldRun, *, via: RunVia, flow_run_id: str | No
     if run.completed_at is not None:
         run.completed_at = None
         run.cancel_requested_at = None
-        notifications.revive(session, run_id=run.run_id)
+        handover.revive(session, run_id=run.run_id)
     run.via = via
     run.flow_run_id = flow_run_id or run.flow_run_id
     if run.total_attempts > 1:

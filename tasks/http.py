@@ -2,7 +2,7 @@
 
 Redirects are not followed, cookies not kept, and the whole exchange has one deadline. Where a request may go is
 the caller's `reach`. URLs of webhooks are secrets, so no message from here carries more of a URL than its host,
-and httpx's own log line, which has all of it, is dropped.
+and what httpx and httpcore log of an exchange, the URL or the answer's headers, is dropped.
 """
 
 import http.cookiejar
@@ -30,6 +30,15 @@ MAX_RETRY_AFTER_SECONDS = 86_400.0
 # Answers that say "not now": https://www.rfc-editor.org/rfc/rfc9110#section-15 and RFC 8470 for 425.
 TRANSIENT_STATUSES = frozenset({408, 425, 429})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# One by one, since a logger's filter does not see what those below it say.
+LOGGERS = (
+    "httpx",
+    "httpcore.connection",
+    "httpcore.http11",
+    "httpcore.http2",
+    "httpcore.proxy",
+    "httpcore.socks",
+)
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,7 @@ def parse_retry_after(text: str, *, now: datetime) -> float | None:
     else:
         try:
             moment = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):  # the second for an offset that no machine integer holds
             return None
         seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
@@ -189,7 +198,8 @@ def _client(pid: int, reach: Reach) -> httpx.Client:
         if proxy is not None:  # the operator names the proxy, which may well be at a private address
             _set_backend(proxy, DeadlineBackend())
             client._mounts[pattern] = GuardedProxy(proxy, reach)  # noqa: SLF001
-    logging.getLogger("httpx").addFilter(_is_not_ours)
+    for logger in LOGGERS:
+        logging.getLogger(logger).addFilter(_is_not_ours)
     return client
 
 
@@ -200,6 +210,6 @@ def _set_backend(transport: httpx.BaseTransport, backend: DeadlineBackend) -> No
 
 
 def _is_not_ours(record: logging.LogRecord) -> bool:
-    """Whether a line of httpx's log is about somebody else's request, such as Prefect's."""
+    """Whether a line of these logs is about somebody else's request, such as Prefect's."""
     del record
     return not is_running()

@@ -15,7 +15,7 @@ from webhook_app import exposure, keyring
 from webhook_app.answers import error_answer
 from webhook_app.credentials import Tokens, bearer
 from webhook_app.keyring import ENTRIES, TOKEN, Keyring
-from webhook_app.locality import why_not_local
+from webhook_app.locality import why_from_page, why_not_local
 from webhook_app.refusals import RefusalLog
 
 P = ParamSpec("P")
@@ -23,6 +23,8 @@ P = ParamSpec("P")
 KEYRING = "watchkeeper.keyring"
 REFUSALS = "watchkeeper.refusals"
 REALM = 'realm="watchkeeper"'
+# Methods that change nothing.
+TELLING = frozenset({"GET", "HEAD", "OPTIONS"})
 # What a secret may be called in a query string, where it is never read.
 QUERY_NAMES = frozenset({"access_token", "api_key", "apikey", "auth", "key", "password", "secret", "token"})
 
@@ -75,7 +77,10 @@ def log_refusal(status: int, source: str, reason: str) -> None:
 
 
 def require_api_token(view: Callable[P, Response]) -> Callable[P, Response]:
-    """Let in bearers of WATCHKEEPER_API_TOKEN; without one, this machine only."""
+    """Let in bearers of WATCHKEEPER_API_TOKEN; without one, this machine only.
+
+    Web pages elsewhere may then look, which browsers let them do to no avail, but have nothing done.
+    """
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
@@ -86,12 +91,22 @@ def require_api_token(view: Callable[P, Response]) -> Callable[P, Response]:
                     f"a valid token is needed, as Authorization: Bearer{_url_note()}", schemes=("Bearer",)
                 )
         elif reason := why_not_local(request.environ):
-            return _refuse(
-                f"no {exposure.API_TOKEN} is set, so only this machine may: {reason}", schemes=("Bearer",)
-            )
+            return _refuse_reader(reason)
+        elif request.method not in TELLING and (refusal := refuse_page()):
+            return refusal
         return view(*args, **kwargs)
 
     return guarded
+
+
+def refuse_page() -> Response | None:
+    """The answer to a web page elsewhere, such as another local port's; None where a token is set."""
+    reason = "" if current_app.config["WATCHKEEPER"].api_token else why_from_page(request.environ)
+    return _refuse_reader(reason) if reason else None
+
+
+def _refuse_reader(reason: str) -> Response:
+    return _refuse(f"no {exposure.API_TOKEN} is set, so only this machine may: {reason}", schemes=("Bearer",))
 
 
 def _admits(tokens: Tokens | None) -> bool:

@@ -17,20 +17,19 @@ from storage.records import ChannelPolicy
 from storage.storable import storable_text
 from storage.tables import NotificationChannel
 from tasks.errors import PermanentError, TransientError, faults_of
-from tasks.notify import one_off, saving
+from tasks.notify import one_off, retiring, saving
 from tasks.notify.channels import build
 from tasks.notify.saved_fields import channel_fields
 from webhook_app import json_body, query
 from webhook_app.access import require_api_token
 from webhook_app.answers import answer, error_answer
 from webhook_app.json_body import BodyFaultError
-from webhook_app.notify import answer_attempt, answer_form, refuse_pages
+from webhook_app.notify import answer_attempt, answer_form
 from webhook_app.places import sending
 from webhook_app.query import QueryError
 from webhook_app.state import state
 
 channels = Blueprint("channels", __name__, url_prefix="/notify/channels")
-channels.before_request(refuse_pages)
 channels.register_error_handler(QueryError, query.refuse)
 channels.register_error_handler(BodyFaultError, json_body.refuse)
 
@@ -84,11 +83,11 @@ def list_all() -> Response:
 def add() -> Response:
     """Save a channel. Its config is checked as it would be used; nothing is sent."""
     wish = json_body.read_body(Add)
-    saving.check_name(wish.name)
+    saving.check_name(wish.name, kind=wish.driver)
     _check_config(wish.driver, wish.config)
     policy = _policy(wish.policy)
     with state().database.write() as session:
-        saving.check_fallback(session, wish.name, policy)
+        saving.check_policy(session, wish.name, policy)
         rows.add_channel(session, **{**dict(wish), "policy": policy})
         fields = _shown(session, wish.name)
     response = _done("added", fields, status=201)
@@ -112,19 +111,18 @@ def edit(name: str) -> Response:
     wish = json_body.read_body(Edit)
     with state().database.read() as session:
         row = _found(session, name)
-        driver, old_config, old_policy = row.driver, row.config, row.policy
     if wish.config is not None or wish.is_active:
-        _check_config(driver, old_config if wish.config is None else wish.config)
-    policy = None if wish.policy is None else _policy({**old_policy, **wish.policy})
+        _check_config(row.driver, row.config if wish.config is None else wish.config, stored=row.config)
     with state().database.write() as session:
-        _found(session, name)
+        if wish.is_active is False:
+            retiring.switch_off(session, name)
+        row = _known(rows.lock(session, storable_text(name)))
+        policy = None if wish.policy is None else _policy({**row.policy, **wish.policy})
         if policy:
-            saving.check_fallback(session, name, policy)
+            saving.check_policy(session, name, policy)
         rows.edit_channel(session, name, config=wish.config, description=wish.description, policy=policy)
-        if wish.config is not None:
-            rows.wake(session, [name])
-        if wish.is_active is not None:
-            rows.set_active(session, name, is_active=wish.is_active)
+        if wish.is_active:
+            rows.set_active(session, name, is_active=True)
         session.flush()
         fields = _shown(session, name)
     return _done("edited", fields)
@@ -138,7 +136,7 @@ def remove(name: str) -> Response:
         _found(session, name)
         if others := saving.fallback_of(session, name):
             return error_answer(409, "other channels name it as their fallback", fallback_of=others)
-        rows.remove_channel(session, name)
+        retiring.remove(session, name)
     return _done("removed", {"name": name})
 
 
@@ -149,7 +147,7 @@ def enable(name: str) -> Response:
     json_body.read_body(Nothing)
     with state().database.read() as session:
         row = _found(session, name)
-    _check_config(row.driver, row.config)
+    _check_config(row.driver, row.config, stored=row.config)
     return _switch(name, is_active=True)
 
 
@@ -166,11 +164,11 @@ def disable(name: str) -> Response:
 def test(name: str) -> Response:
     """Send a real message through it, active or not, and answer what came of it, as /notify/send/ does."""
     json_body.read_body(Nothing)
-    with state().database.write() as session:
-        channel = rows.record_of(_found(session, name))
-        rows.wake(session, [channel.name])
-    message = one_off.compose_one_off(one_off.trial_of(channel.name), channel=channel.name)
     with sending():
+        with state().database.write() as session:
+            channel = rows.record_of(_found(session, name))
+            rows.wake(session, [channel.name])
+        message = one_off.compose_one_off(one_off.trial_of(channel.name), channel=channel.name)
         attempt = answer_attempt(
             lambda: one_off.send(channel, build(channel), message),
             channel=channel.name,
@@ -208,15 +206,18 @@ def put_off(error: TransientError) -> Response:
 def _switch(name: str, *, is_active: bool) -> Response:
     with state().database.write() as session:
         _found(session, name)
-        rows.set_active(session, name, is_active=is_active)
+        if is_active:
+            rows.set_active(session, name, is_active=True)
+        else:
+            retiring.switch_off(session, name)
         session.flush()
         fields = _shown(session, name)
     return _done("switched", fields)
 
 
-def _check_config(driver: str, config: dict[str, Any]) -> None:
+def _check_config(driver: str, config: dict[str, Any], *, stored: dict[str, Any] | None = None) -> None:
     try:
-        saving.check_config(driver, config)
+        saving.check_config(driver, config, stored=stored)
     except PermanentError as error:
         told = str(error)
         raise PermanentError(told if told.startswith("driver: ") else f"config: {told}") from None
@@ -230,7 +231,10 @@ def _policy(given: dict[str, Any]) -> ChannelPolicy:
 
 
 def _found(session: Session, name: str) -> NotificationChannel:
-    row = rows.find(session, storable_text(name))
+    return _known(rows.find(session, storable_text(name)))
+
+
+def _known(row: NotificationChannel | None) -> NotificationChannel:
     if row is None:
         raise UnknownChannelError
     return row

@@ -6,7 +6,7 @@ rules say. A POST asks anew.
 
 import logging
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, request
 from pydantic import BaseModel, Field, field_validator
 
 from storage import providers
@@ -19,12 +19,10 @@ from tasks.analyze.health import health_of
 from tasks.analyze.offers import offers, saved_fields
 from tasks.analyze.providers import PROVIDERS
 from tasks.errors import PermanentError, TransientError
-from webhook_app import json_body, query
+from webhook_app import access, json_body, query
 from webhook_app.access import require_api_token
 from webhook_app.answers import answer, error_answer
-from webhook_app.exposure import API_TOKEN
 from webhook_app.json_body import BodyFaultError
-from webhook_app.locality import why_from_page
 from webhook_app.places import advising
 from webhook_app.query import ID_MAX, QueryError
 from webhook_app.state import state
@@ -57,11 +55,8 @@ class Ask(BaseModel, extra="forbid", strict=True):
 
 @intelligence.before_request
 def refuse_pages() -> Response | None:
-    """Without a token, no web page elsewhere may have this host measured or a provider asked."""
-    if request.endpoint in TELLING or current_app.config["WATCHKEEPER"].api_token:
-        return None
-    reason = why_from_page(request.environ)
-    return error_answer(401, f"no {API_TOKEN} is set, so only this machine may: {reason}") if reason else None
+    """No web page elsewhere may have this host measured, which a GET does too."""
+    return None if request.endpoint in TELLING else access.refuse_page()
 
 
 @intelligence.get("/health/")

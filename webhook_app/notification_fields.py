@@ -110,7 +110,8 @@ def next_step(
         case NotificationStatus.DISCARDED:
             return "nothing: it was set aside; retry sends it after all"
         case NotificationStatus.DEAD:
-            return "nothing by itself: it is a dead letter; retry sends it once more"
+            when = f" when run {holder.run_id} is over" if holder else ""
+            return f"nothing by itself: it is a dead letter; retry sends it once more{when}"
         case NotificationStatus.SENDING:
             return f"it is being sent{by}" if holder else f"its run is over; another sends it again {moment}"
     return f"try {row.attempts + 1} of {tries} is due {moment}{by}{_obstacle(row, channel)}"

@@ -5,14 +5,16 @@ along is taken as it is: references to secrets are refused by name, since whoeve
 an address of theirs.
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, request
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import SQLAlchemyError
 
 from storage.database import Database
 from storage.redaction import redact_text
@@ -34,9 +36,7 @@ from tasks.notify.selection import (
 from webhook_app import json_body, query
 from webhook_app.access import require_api_token
 from webhook_app.answers import answer, error_answer
-from webhook_app.exposure import API_TOKEN
 from webhook_app.json_body import BodyFaultError
-from webhook_app.locality import why_from_page
 from webhook_app.places import sending
 from webhook_app.query import QueryError
 from webhook_app.state import state
@@ -60,6 +60,8 @@ FAILED = 502
 
 Form = dict[str, Any]
 
+log = logging.getLogger("watchkeeper.receiver")
+
 
 class Send(OneOff):
     """A message with where it goes: `provider` is an active channel or a driver, `config` that driver's."""
@@ -72,15 +74,6 @@ class Batch(BaseModel, extra="forbid", strict=True):
     """Several of them."""
 
     notifications: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_BATCH)
-
-
-@notify.before_request
-def refuse_pages() -> Response | None:
-    """Without a token, no web page elsewhere may have anything sent or changed."""
-    if request.method == "GET" or current_app.config["WATCHKEEPER"].api_token:
-        return None
-    reason = why_from_page(request.environ)
-    return error_answer(401, f"no {API_TOKEN} is set, so only this machine may: {reason}") if reason else None
 
 
 @notify.post("/send/")
@@ -175,7 +168,12 @@ def _send(wish: Send) -> Response:
 def _attempt_within(ends_at: float, database: Database, wish: Send) -> tuple[int, Form, float | None]:
     if time.monotonic() > ends_at:
         return FAILED, _failure(f"not tried: the batch had taken {BATCH_SECONDS:g} s by then"), None
-    return _attempt(database, wish)
+    try:
+        return _attempt(database, wish)
+    except SQLAlchemyError as error:
+        # One message's, so that what became of the others is told.
+        log.warning("database away", extra={"error": type(error).__name__})
+        return FAILED, _failure("the database is away, try again", is_retryable=True), None
 
 
 def _attempt(database: Database, wish: Send) -> tuple[int, Form, float | None]:

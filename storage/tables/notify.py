@@ -53,7 +53,8 @@ class Notification(Base):
     The row is written before sending. `claim` rises with each try, so that a try that was thought dead
     cannot write over its successor's result. `idempotency_key` goes to the destination with every try.
     `run_id` is the run that it comes from, `sender_run_id` the one that has it in hand; until that is over nobody
-    else sends it. `due_at` is when it may be tried next. `instead_of` names the channel for which it stands in.
+    else sends it. `due_at` is when it may be tried next; `waiting_since` when it last became anybody's to send.
+    `instead_of` names the channel for which it stands in.
     """
 
     __tablename__ = "notifications"
@@ -77,6 +78,7 @@ class Notification(Base):
     trace_id: Mapped[str] = mapped_column(String(64), default="", index=True)
     instead_of: Mapped[str] = mapped_column(String(128), default="")
     due_at: Mapped[datetime] = mapped_column(default=utc_now)
+    waiting_since: Mapped[datetime] = mapped_column(default=utc_now)
     title: Mapped[str] = mapped_column(Text, default="")
     message: Mapped[str] = mapped_column(Text, default="")
     claim: Mapped[int] = mapped_column(default=0)
@@ -88,4 +90,6 @@ class Notification(Base):
     updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
     # When the last try began: what it says is no older.
     claimed_at: Mapped[datetime | None]
+    # The newest `joined_at` of the incident's alerts that could be seen then: a later one is news to the channel.
+    knew_until: Mapped[datetime | None]
     sent_at: Mapped[datetime | None]

@@ -221,6 +221,7 @@ class Ingestion:
         if alert.status is AlertStatus.FIRING and needs_incident:
             left, incident = incident, self._join_or_open(alert, parsed, arrival)
             alert.incident = self._joined[identity] = incident
+            # Under the group's lock: those of an incident are committed in their order (storage/news.py).
             alert.joined_at = utc_now()
             if left and left is not incident:  # its group has changed, and it may have been the last one there
                 self._touched[left] = self._unsettled[left] = None

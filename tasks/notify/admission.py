@@ -21,6 +21,8 @@ PATIENCE_SECONDS = 20.0
 # wherever it begins, sees more than the limit.
 BURST = 1 / 6
 MINUTE_SECONDS = 60.0
+# Of limits that are hardly more than none: a slot must be a time that there is.
+MAX_INTERVAL_SECONDS = 86_400.0
 
 
 @dataclass
@@ -73,8 +75,10 @@ def _pace(
 def _interval_and_tolerance(rate_per_minute: float) -> tuple[timedelta, timedelta]:
     if not rate_per_minute:
         return timedelta(), timedelta()
-    interval = timedelta(seconds=MINUTE_SECONDS / (rate_per_minute * (1 - BURST)))
-    return interval, interval * max(rate_per_minute * BURST - 1, 0)
+    at_once = rate_per_minute * BURST
+    even_rate = rate_per_minute if at_once <= 1 else rate_per_minute - at_once
+    interval = timedelta(seconds=min(MINUTE_SECONDS / even_rate, MAX_INTERVAL_SECONDS))
+    return interval, interval * max(at_once - 1, 0)
 
 
 def note_failure(state: ChannelState, *, error: str, now: datetime) -> bool:

@@ -22,9 +22,13 @@ REFUSED_SCHEMAS = frozenset(
     {"blink1", "dbus", "gio", "glib", "gnome", "kde", "macosx", "qt", "rsyslog", "syslog", "windows"}
 )
 SCHEMA = re.compile(r"^([a-z0-9]{1,32})://", re.IGNORECASE)
-# A zero-width space after them: text of an alert's must not call people.
-MENTIONS = re.compile(r"(?i)@(?=(?:everyone|here|channel|all|room)\b)|(?<![\w.+-])@(?=[\w&!])|<(?=!)")
-NO_MENTION = "\N{ZERO WIDTH SPACE}"
+# A zero-width space after these: text of an alert's must not call people,
+MENTIONS = re.compile(r"(?i)@(?=(?:everyone|here|channel|all|room)\b)|(?<![\w.+-])@(?=[\w&!*])")
+# nor hide behind words where a link leads: <url|words>, <a href>, [words](url), and [words] whose [words]: url.
+MARKUP = re.compile(r"(?i)<(?=[a-z/!?@#&])|\](?=[(:])")
+NO_MEANING = "\N{ZERO WIDTH SPACE}"
+# What a service reads into its messages, or sends along, from files and pages that its URL names.
+FILE_FIELDS = frozenset({"keyfile", "subfile", "pgp_key", "pgp_privkey"})
 # What apprise puts between a title and a text that it writes into one.
 JOINT_CHARS = 34
 MIN_TEXT_CHARS = 30
@@ -33,12 +37,14 @@ _loading = threading.local()
 
 
 def load(url: str) -> "NotifyBase":
-    """The service of a URL, for one destination, that neither retries nor follows redirects.
+    """The service of a URL, for one destination, that neither retries nor follows redirects nor reads files.
 
     Raises ValueError with no more of the URL than its schema.
     """
     import apprise  # noqa: PLC0415
 
+    if re.search(r"\s|,\w+://", url.strip()):
+        raise ValueError("is one URL of one destination; several destinations are several channels")
     schema = match[1].lower() if (match := SCHEMA.match(url)) else ""
     if schema in REFUSED_SCHEMAS:
         raise ValueError(f"{schema}:// tells this host only, or nobody can say whom")
@@ -52,10 +58,25 @@ def load(url: str) -> "NotifyBase":
     # Whatever the URL says: tries are counted by us, and a failure is one.
     service.retry, service.optional, service.redirects = 0, False, False
     service.overflow_mode = apprise.OverflowMode.TRUNCATE
+    # All texts are plain. As Markdown some services make mentions of what is none; HTML they get escaped.
+    is_html = type(service).notify_format == apprise.NotifyFormat.HTML
+    service.notify_format = apprise.NotifyFormat.HTML if is_html else apprise.NotifyFormat.TEXT
+    if read := _read_by(service):
+        raise ValueError(f"{read}: names a file or a page to read, which is refused")
     if len(service) > 1:
         # Were one of them told and another not, a retry would tell the first again.
         raise ValueError(f"names {len(service)} destinations; give each a channel of its own")
     return service
+
+
+def _read_by(service: "NotifyBase") -> str:
+    """By which field the service would read a file or a page; a template of its vendor's is a name only."""
+    from apprise import AppriseAttachment  # noqa: PLC0415
+
+    for name, value in vars(service).items():
+        if value and (name in FILE_FIELDS or isinstance(value, AppriseAttachment)):
+            return name
+    return ""
 
 
 def _signature() -> "AppriseAsset":
@@ -68,8 +89,8 @@ def _signature() -> "AppriseAsset":
 
 
 def fitted(service: "NotifyBase", title: str, text: str) -> tuple[str, str]:
-    """Title and text that fit into the service's limits, visibly cut, and mention nobody."""
-    title, text = (MENTIONS.sub(rf"\g<0>{NO_MENTION}", part) for part in (title, text))
+    """Title and text that fit into the service's limits, visibly cut, that mention nobody and hide no link."""
+    title, text = (_inert(service, part) for part in (title, text))
     room = service.body_maxlen
     if service.title_maxlen > 0 and not service.overflow_amalgamate_title:
         title = shorten(title, service.title_maxlen)
@@ -78,6 +99,13 @@ def fitted(service: "NotifyBase", title: str, text: str) -> tuple[str, str]:
         title = shorten(title, max(room - MIN_TEXT_CHARS, 0))
         room -= len(_converted(service, title))
     return title, _fitted_text(service, _fitted_lines(service, text), room)
+
+
+def _inert(service: "NotifyBase", text: str) -> str:
+    from apprise import NotifyFormat  # noqa: PLC0415
+
+    text = MENTIONS.sub(rf"\g<0>{NO_MEANING}", text)
+    return text if service.notify_format == NotifyFormat.HTML else MARKUP.sub(rf"\g<0>{NO_MEANING}", text)
 
 
 def _fitted_text(service: "NotifyBase", text: str, room: int) -> str:

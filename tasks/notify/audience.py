@@ -39,19 +39,21 @@ class _Known:
 def audience_of(
     changes: Sequence[IncidentChange],
     *,
-    active: Iterable[ChannelConfig],
+    active: Sequence[ChannelConfig],
+    switched_off: Sequence[ChannelConfig] = (),
     chosen: Iterable[str],
     severities: Mapping[int, Severity],
     alarms: Iterable[Notification],
 ) -> Audience:
     """Who is told of the changes, in their order.
 
-    `active` are all channels that may be told of anything, `chosen` the names of those that the node means,
+    `active` are all channels that may be told of anything, those `switched_off` may only be told how it went on,
+    `chosen` the names of those that the node means,
     `alarms` the rows of `ALARMS` about the incidents' episodes, over all channels.
     """
     known, names, audience = _known(alarms), set(chosen), Audience()
     for change in changes:
-        for channel in active:
+        for channel in active if change.reason in ALARMS else [*active, *switched_off]:
             place = (channel.name, change.incident_id, change.episode)
             now_known = known.get(place, _Known())
             if channel.name not in names and not now_known.is_begun:

@@ -1,12 +1,14 @@
 """An alert of our own about a channel that fails: people learn of it by the others.
 
 It begins when the channel's circuit opens, or when it refuses a message for good, and ends with the next message
-that goes well. It is told in the background, never to the channel that it is about.
+that goes well, or when the channel is switched off or removed. It is told in the background, never to the channel
+that it is about.
 """
 
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from uuid import uuid4
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -22,7 +24,6 @@ from tasks.ingest.grouping import group_of
 from tasks.ingest.unreadable import SOURCE
 from tasks.notify.outbox import announce
 
-NAME = "Notification channel fails"
 PREFIX = "channel:"
 # A channel that fails by turns is told of once in so long.
 QUIET = timedelta(minutes=10)
@@ -37,31 +38,32 @@ def fingerprint_of(channel: str) -> str:
     return f"{PREFIX}{channel}"
 
 
-def subject_of(session: Session, incident_id: int) -> str:
-    """The channel that an incident is about; empty where it is about something else."""
-    fingerprint = session.scalar(
-        select(Alert.fingerprint).where(
-            Alert.incident_id == incident_id, Alert.source == SOURCE, Alert.fingerprint.startswith(PREFIX)
+def subjects(session: Session) -> dict[int, str]:
+    """The channels that incidents are about, by the incident's id."""
+    rows = session.execute(
+        select(Alert.incident_id, Alert.fingerprint).where(
+            Alert.source == SOURCE, Alert.fingerprint.startswith(PREFIX), Alert.incident_id.is_not(None)
         )
     )
-    return fingerprint.removeprefix(PREFIX) if fingerprint else ""
+    return {incident_id: fingerprint.removeprefix(PREFIX) for incident_id, fingerprint in rows}
 
 
 def say_failing(channel: str, *, trace_id: str) -> None:
-    """Let the alert begin, unless it fires, or did a moment ago, or the channel is well again."""
+    """Let the alert begin, unless it fires, or did a moment ago, or the channel is well again or switched off."""
     with database.get().write() as session:
         _lock(session, channel)
         state = channels.find_states(session, [channel]).get(channel)
-        before = known_alerts(session, source=SOURCE, fingerprints=[fingerprint_of(channel)]).get(
-            fingerprint_of(channel)
-        )
+        before = _known(session, channel)
         is_told = before and (before.status is AlertStatus.FIRING or before.started_at > utc_now() - QUIET)
-        if state is None or not state.failures or is_told:
+        active = {each.name: each for each in channels.active_channels(session)}
+        # Of one that was switched off meanwhile nobody needs to hear.
+        own = active.pop(channel, None)
+        if own is None or state is None or not state.failures or is_told:
             return
-        others = [each for each in channels.active_channels(session) if each.name != channel]
+        others = list(active.values())
         result, _ = apply(
             session,
-            [_arrival(_failing(session, state, others), trace_id)],
+            [_arrival(_failing(session, own, state, others), trace_id)],
             reopen_window=timedelta(minutes=settings.load().reopen_minutes),
         )
         announce(session, result.changes, chosen=[each.name for each in others], trace_id=trace_id)
@@ -75,17 +77,33 @@ def say_recovered(channel: str, *, trace_id: str) -> None:
         if not channels.forget_failures(session, channel):
             return
         held_back.hurry(session, channel)
-        alert = known_alerts(session, source=SOURCE, fingerprints=[fingerprint_of(channel)]).get(
-            fingerprint_of(channel)
-        )
-        if alert and alert.status is AlertStatus.FIRING:
-            result, _ = apply(
-                session,
-                [_arrival(_alert(channel, AlertStatus.RESOLVED), trace_id)],
-                reopen_window=timedelta(minutes=settings.load().reopen_minutes),
-            )
-            announce(session, result.changes, chosen=(), trace_id=trace_id)
+        _end(session, channel, trace_id)
     log.info("channel is well again", extra={"channel": channel, "trace_id": trace_id})
+
+
+def withdraw(session: Session, channel: str) -> None:
+    """End the alert, where there is one: the channel is about to be switched off or removed.
+
+    Comes before anything else that the transaction locks.
+    """
+    _lock(session, channel)
+    _end(session, channel, trace_id=str(uuid4()))
+
+
+def _end(session: Session, channel: str, trace_id: str) -> None:
+    alert = _known(session, channel)
+    if alert and alert.status is AlertStatus.FIRING:
+        result, _ = apply(
+            session,
+            [_arrival(_alert(channel, AlertStatus.RESOLVED), trace_id)],
+            reopen_window=timedelta(minutes=settings.load().reopen_minutes),
+        )
+        announce(session, result.changes, chosen=(), trace_id=trace_id)
+
+
+def _known(session: Session, channel: str) -> Alert | None:
+    fingerprint = fingerprint_of(channel)
+    return known_alerts(session, source=SOURCE, fingerprints=[fingerprint]).get(fingerprint)
 
 
 def _lock(session: Session, channel: str) -> None:
@@ -98,7 +116,7 @@ def _lock(session: Session, channel: str) -> None:
 def _alert(channel: str, status: AlertStatus) -> ParsedAlert:
     return ParsedAlert(
         fingerprint=fingerprint_of(channel),
-        name=NAME,
+        name=f"Notification channel {channel} fails",
         status=status,
         started_at=None,
         labels={"channel": channel},
@@ -106,19 +124,20 @@ def _alert(channel: str, status: AlertStatus) -> ParsedAlert:
     )
 
 
-def _failing(session: Session, state: ChannelState, others: list[ChannelConfig]) -> ParsedAlert:
-    row = channels.find(session, state.channel)
-    driver = row.driver if row else "unknown"
+def _failing(
+    session: Session, own: ChannelConfig, state: ChannelState, others: list[ChannelConfig]
+) -> ParsedAlert:
     since = f"{state.failing_since:%Y-%m-%d %H:%M} UTC" if state.failing_since else "now"
-    unsent = held_back.count_unsent(session, state.channel)
-    return _alert(state.channel, AlertStatus.FIRING).model_copy(
+    unsent = held_back.count_unsent(session, own.name)
+    waiting = f"{unsent} of its messages wait. " if unsent else ""
+    return _alert(own.name, AlertStatus.FIRING).model_copy(
         update={
             "severity": Severity.WARNING if any(map(_takes_warnings, others)) else Severity.CRITICAL,
             "description": (
-                f"Channel {state.channel} ({driver}) fails since {since}: {state.last_error}. "
-                f"{unsent} of its messages wait; what it refused is a dead letter: watchkeeper notifications list"
+                f"Channel {own.name} ({own.driver}) fails since {since}: {state.last_error}. "
+                f"{waiting}What it refuses for good is a dead letter: watchkeeper notifications list"
             ),
-            "labels": {"channel": state.channel, "driver": driver},
+            "labels": {"channel": own.name, "driver": own.driver},
         }
     )
 

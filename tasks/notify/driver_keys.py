@@ -1,6 +1,7 @@
 """The keys of a driver's config: what they are, which of them are secrets, and how a config may be shown."""
 
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import Any, cast, get_args
 from urllib.parse import urlsplit
 
@@ -60,9 +61,9 @@ def clear_text_paths(kind: str, config: Mapping[str, Any]) -> Iterator[tuple[str
             yield (name,)
 
 
-def masked_paths(kind: str, config: Mapping[str, Any]) -> list[str]:
-    """Where it holds what `shown_config` shows in place of a secret, and no secret at all."""
-    return [name for name in config if name in _secret_names(kind) and _holds_mask(config[name])]
+def masked_paths(config: Mapping[str, Any], stored: Mapping[str, Any]) -> Iterator[str]:
+    """Where it holds the mask that stands for a secret where configs are shown, and the `stored` one does not."""
+    yield from _masked(config, stored, "")
 
 
 def config_of(kind: str) -> type[DriverConfig]:
@@ -112,9 +113,19 @@ def _is_opaque(value: Any) -> bool:
     return isinstance(value, str) and not _host_of(value)
 
 
-def _holds_mask(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(map(_holds_mask, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(_holds_mask, value))
-    return isinstance(value, str) and (value == MASK or value.endswith(f"/{MASK}"))
+def _masked(value: Any, stored: Any, path: str) -> Iterator[str]:
+    if isinstance(value, str):
+        # Counted, since a text may well hold the mask's characters and a secret.
+        if value.count(MASK) > (stored.count(MASK) if isinstance(stored, str) else 0):
+            yield path
+    elif isinstance(value, Mapping):
+        held = stored if isinstance(stored, Mapping) else {}
+        for name, inner in value.items():
+            inner_path = f"{path}.{name}" if path else name
+            if MASK in name and name not in held:
+                yield inner_path
+            yield from _masked(inner, held.get(name), inner_path)
+    elif isinstance(value, list):
+        known = stored if isinstance(stored, list) else []
+        for index, (inner, old) in enumerate(zip_longest(value, known[: len(value)])):
+            yield from _masked(inner, old, f"{path}[{index}]")

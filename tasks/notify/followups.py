@@ -15,7 +15,6 @@ from storage.vocabulary import NotificationReason, Severity
 
 # Messages of one look. What is beyond that comes with the next.
 LIMIT = 500
-OVERTAKEN = "the incident had moved on"
 
 
 def follow_up() -> int:
@@ -29,7 +28,7 @@ def follow_up() -> int:
     with database.get().write() as session:
         followups.lock_looking(session)
         for row in followups.find_overtaken(session):
-            notifications.discard(row, why=OVERTAKEN)
+            followups.take_back(row)
         session.flush()
         due = followups.find_due(session, _terms(session), limit=LIMIT)
         _reserve(session, due)

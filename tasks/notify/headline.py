@@ -37,7 +37,7 @@ def title_of(incident: IncidentView, reason: NotificationReason, news: News, *, 
     )
     start = f"[{_state(incident, reason, news, episode)}] "
     # An escalation names the severity in its state.
-    start += "" if reason is ESCALATED else f"{incident.severity}: "
+    start += "" if start.startswith("[ESCALATED") else f"{incident.severity}: "
     # What tells messages apart stands at both ends, so the name in the middle gives way.
     return start + shorten(name, MAX_TITLE_CHARS - len(start) - len(ends)) + ends
 
@@ -49,6 +49,11 @@ def headline_of(incident: IncidentView, reason: NotificationReason, news: News, 
     if reason in ALARMS and (over := _over_at(incident)):
         return f"Began to fire at {humanize_moment(incident.started_at)}, and was over at {over}."
     return _HEADLINES[reason](incident, news)
+
+
+def stand_in_line(instead_of: str) -> str:
+    """Why a channel is told what another should have been told; empty where none should."""
+    return f"Channel {one_line(instead_of)} could not be told, so this one is." if instead_of else ""
 
 
 def lead_of(incident: IncidentView) -> AlertView | None:
@@ -67,6 +72,8 @@ def _state(incident: IncidentView, reason: NotificationReason, news: News, episo
             if _lasted(incident) and episode == incident.episode
             else "RESOLVED"
         )
+    if reason in ALARMS and (over := _over_at(incident)):
+        return f"WAS FIRING, over at {over}"
     if reason is ESCALATED:
         return f"ESCALATED to {news.level or incident.severity}"
     if reason is REMINDER:

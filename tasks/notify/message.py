@@ -5,7 +5,7 @@ brings is outside text, so it passes the redaction rule, is cleaned of control c
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
 from itertools import islice
 from typing import Annotated, Any, Literal, TypeVar
@@ -17,7 +17,7 @@ from storage.redaction import redact
 from storage.vocabulary import FOLLOW_UPS, IncidentStatus, NotificationReason
 from tasks.hosts import Origin, host_of, origin_of
 from tasks.notify import sections
-from tasks.notify.headline import MAX_TITLE_CHARS, headline_of, lead_of, title_of
+from tasks.notify.headline import MAX_TITLE_CHARS, headline_of, lead_of, stand_in_line, title_of
 from tasks.notify.text import MAX_LINE_CHARS, humanize_duration, one_line, plain_text, shorten
 
 # The drivers' texts follow the same rules, and come by them here.
@@ -91,32 +91,19 @@ def compose(
     news = _redacted(news) if news else News(at=incident.started_at)
     episode = episode or incident.episode
     all_links = sections.collect_links(incident, links)
-    own_hosts = [hostname, str(evidence.get("hostname") or "")]
-    is_elsewhere = origin_of(incident.alerts, own_hosts) is Origin.OTHER_HOST
-    is_by_rules = analysis is not None and analysis.provider == sections.LOCAL_RULES
-    remark = ", made for an earlier message" if reason in FOLLOW_UPS else ""
     parts = (
-        f"Channel {one_line(instead_of)} could not be told, so this one is." if instead_of else "",
+        stand_in_line(instead_of),
         headline_of(incident, reason, news, episode=episode),
-        sections.facts_section(incident),
-        sections.description_section(incident),
-        sections.alert_section(incident),
-        sections.analysis_section(analysis, links) if analysis else "",
-        sections.check_section(checks, hostname, remark=remark, is_elsewhere=is_elsewhere),
-        # The local rules say themselves that another host was not measured.
-        "" if is_elsewhere and is_by_rules else sections.host_section(evidence, incident, hostname),
+        *_sections(incident, reason, checks, evidence, hostname=hostname, analysis=analysis, links=links),
         "\n".join(f"{label}: {url}" for label, url in all_links.items()),
     )
-    body = shorten("\n\n".join(part for part in parts if part), MAX_MESSAGE_CHARS)
+    body = shorten("\n\n".join(filter(None, parts)), MAX_MESSAGE_CHARS)
     context = {
-        "incident": _incident_fields(incident, episode=episode),
-        "alerts": [alert.model_dump(mode="json") for alert in incident.alerts[:CONTEXT_ALERTS]],
-        "checks": [{"hostname": hostname, **check.model_dump(mode="json")} for check in checks],
-        "evidence": evidence,
-        "analysis": analysis.model_dump(mode="json") if analysis else None,
+        **_facts(incident, checks, evidence, episode=episode, hostname=hostname, analysis=analysis),
         "links": all_links,
         "trace_id": trace_id,
         "run_id": run_id,
+        **({"instead_of": instead_of} if instead_of else {}),
     }
     return Notification(
         reason=reason,
@@ -126,13 +113,58 @@ def compose(
         channel=channel,
         thread=_thread(incident, episode),
         tags=_tags(incident, reason, episode=episode, instead_of=instead_of),
-        context=_bounded(context | ({"instead_of": instead_of} if instead_of else {})),
+        context=_bounded(context),
         idempotency_key=idempotency_key,
     )
 
 
 def _redacted(record: AnyRecord) -> AnyRecord:
     return type(record).model_validate(redact(record.model_dump()))
+
+
+def _sections(
+    incident: IncidentView,
+    reason: NotificationReason,
+    checks: Sequence[CheckResult],
+    evidence: Mapping[str, Any],
+    *,
+    hostname: str,
+    analysis: IncidentAnalysis | None,
+    links: Mapping[str, str],
+) -> Iterator[str]:
+    """What is known of the incident, in the order in which somebody woken up asks; some may be empty."""
+    yield sections.facts_section(incident)
+    yield sections.description_section(incident)
+    yield sections.alert_section(incident)
+    if analysis:
+        yield sections.analysis_section(analysis, links)
+    own_hosts = [hostname, str(evidence.get("hostname") or "")]
+    is_elsewhere = origin_of(incident.alerts, own_hosts) is Origin.OTHER_HOST
+    remark = ", made for an earlier message" if reason in FOLLOW_UPS else ""
+    yield sections.check_section(checks, hostname, remark=remark, is_elsewhere=is_elsewhere)
+    is_by_rules = analysis is not None and analysis.provider == sections.LOCAL_RULES
+    # The local rules say themselves that another host was not measured.
+    if not (is_elsewhere and is_by_rules):
+        yield sections.host_section(evidence, incident, hostname)
+
+
+def _facts(
+    incident: IncidentView,
+    checks: Sequence[CheckResult],
+    evidence: Mapping[str, Any],
+    *,
+    episode: int,
+    hostname: str,
+    analysis: IncidentAnalysis | None,
+) -> dict[str, Any]:
+    """The same as JSON."""
+    return {
+        "incident": _incident_fields(incident, episode=episode),
+        "alerts": [alert.model_dump(mode="json") for alert in incident.alerts[:CONTEXT_ALERTS]],
+        "checks": [{"hostname": hostname, **check.model_dump(mode="json")} for check in checks],
+        "evidence": evidence,
+        "analysis": analysis.model_dump(mode="json") if analysis else None,
+    }
 
 
 def _incident_fields(incident: IncidentView, *, episode: int) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -38,6 +39,8 @@ SUCCESS_WORDS = frozenset({"success", "successful", "ok", "okay", "good", "resol
 MAX_TURN_SECONDS = 5.0
 MAX_TAGS = 50
 MAX_CONTEXT_BYTES = 64 * 1024
+# Redaction may make a text much shorter.
+READ_FACTOR = 4
 
 log = logging.getLogger("watchkeeper.notify")
 
@@ -107,11 +110,12 @@ class Sent:
 
 def compose_one_off(wish: OneOff, *, channel: str = DEFAULT_CHANNEL) -> Notification:
     """The message as drivers get it: redacted, cleaned and bounded as those about incidents are."""
-    tags = {bounded_line(name): bounded_line(value) for name, value in redact(wish.tags).items()}
+    read_tags = {_read(name, MAX_LINE_CHARS): _read(value, MAX_LINE_CHARS) for name, value in wish.tags.items()}
+    tags = {bounded_line(name): bounded_line(value) for name, value in redact(read_tags).items()}
     return Notification(
         reason=NotificationReason.MESSAGE,
-        title=redact_text(storable_text(wish.title)),
-        message=shorten(plain_text(redact_text(storable_text(wish.message))), MAX_MESSAGE_CHARS),
+        title=redact_text(storable_text(_read(wish.title, MAX_LINE_CHARS))),
+        message=_body(wish.message),
         severity=normalise(wish.severity),
         channel=bounded_line(wish.channel or channel),
         tags=tags,
@@ -131,21 +135,19 @@ def trial_of(channel: str) -> OneOff:
 def send(channel: ChannelConfig, driver: Channel, notification: Notification) -> Sent:
     """Send through a saved channel, in its turn.
 
-    Raises RestingError and RateError where that is not now; else what the driver raises, which is written down
-    as the channel's failure.
+    Raises RestingError and RateError where that is not now; else what the driver raises. What may pass is written
+    down as the channel's failure; what is refused for good may be the fault of these words, and must not make the
+    channel rest for alerts.
     """
     _wait_until(_turn(channel))
     try:
         sent = send_plainly(driver, notification)
     except UnjudgedError:
         raise
-    except (PermanentError, TransientError) as error:
+    except TransientError as error:
         _note_failure(channel, error, trace_id=notification.idempotency_key)
         raise
-    with database.get().read() as session:
-        is_back = channels.is_failing(session, channel.name)
-    if is_back:
-        _say(channel_alert.say_recovered, channel.name, trace_id=notification.idempotency_key)
+    _note_success(channel, trace_id=notification.idempotency_key)
     return sent
 
 
@@ -195,33 +197,62 @@ def _told_of_rest(name: str, until: datetime, last_error: str) -> str:
 
 def _told_of_rate(channel: ChannelConfig, wait_seconds: float) -> str:
     rate = rate_of(channel)
-    why = f"has its {rate:g} messages a minute" if rate else "asked to be left alone"
+    why = f"may have {rate:g} messages a minute" if rate else "asked to be left alone"
     return f"channel {channel.name!r} {why}; the next may go in {wait_seconds:.0f} s"
 
 
-def _note_failure(channel: ChannelConfig, error: Exception, *, trace_id: str) -> None:
-    now = utc_now()
-    wish = error.retry_after_seconds if isinstance(error, TransientError) else None
-    with database.get().write() as session:
-        state = channels.lock_states(session, [channel.name])[channel.name]
-        is_open = note_failure(state, error=str(error), now=now)
-        if wish:
-            note_wish(state, retry_after_seconds=wish, rate_per_minute=rate_of(channel), now=now)
-    # One message that is refused is its sender's to know of; that nothing goes through any more, everybody's.
-    if is_open:
-        _say(channel_alert.say_failing, channel.name, trace_id=trace_id)
+def _note_success(channel: ChannelConfig, *, trace_id: str) -> None:
+    with _bookkeeping(channel, trace_id):
+        with database.get().read() as session:
+            is_back = channels.is_failing(session, channel.name)
+        if is_back:
+            channel_alert.say_recovered(channel.name, trace_id=trace_id)
 
 
-def _say(say: channel_alert.Saying, channel: str, *, trace_id: str) -> None:
-    """In a transaction of its own, as in sending.py; whoever waits for the answer gets it in any case."""
+def _note_failure(channel: ChannelConfig, error: TransientError, *, trace_id: str) -> None:
+    now, wish = utc_now(), error.retry_after_seconds
+    with _bookkeeping(channel, trace_id):
+        with database.get().write() as session:
+            state = channels.lock_states(session, [channel.name])[channel.name]
+            is_open = note_failure(state, error=str(error), now=now)
+            if wish:
+                note_wish(state, retry_after_seconds=wish, rate_per_minute=rate_of(channel), now=now)
+        # One message that is refused is its sender's to know of; that nothing goes through any more, everybody's.
+        if is_open:
+            channel_alert.say_failing(channel.name, trace_id=trace_id)
+
+
+@contextmanager
+def _bookkeeping(channel: ChannelConfig, trace_id: str) -> Iterator[None]:
+    """What is written down after a message; whoever waits for the answer gets it in any case."""
     try:
-        say(channel, trace_id=trace_id)
+        yield
     except Exception:
-        log.exception("channel alert not stored", extra={"channel": channel, "trace_id": trace_id})
+        log.exception("how a channel fares is not stored", extra={"channel": channel.name, "trace_id": trace_id})
 
 
 def _wait_until(send_at: datetime) -> None:
     time.sleep(max((send_at - utc_now()).total_seconds(), 0))
+
+
+def _body(text: str) -> str:
+    read = _read(text, MAX_MESSAGE_CHARS)
+    told = plain_text(redact_text(storable_text(read)))
+    # The spaces stand for what was not read, so that it counts as left out.
+    return shorten(told + " " * (len(text) - len(read)), MAX_MESSAGE_CHARS)
+
+
+def _read(text: str, max_chars: int) -> str:
+    """As much as is looked at of a text of which no more than `max_chars` are told: redaction takes its time.
+
+    The end is that of a word, since a secret that is cut through may not be known as one.
+    """
+    end = max_chars * READ_FACTOR
+    if len(text) <= end:
+        return text
+    last_words = text[end - max_chars : end]
+    whole, *_ = last_words.rsplit(None, 1) or [""]
+    return text[: end - max_chars] + whole
 
 
 def _clean(value: Any) -> Any:

@@ -7,7 +7,7 @@ several things does so in this order: an incident's group, a run, channel states
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy.orm import Session
 
@@ -26,9 +26,6 @@ from tasks.notify.schedule import given_up_before
 RESTING = "the channel failed several times in a row and is left alone for a moment"
 SWITCHED_OFF = "the channel is switched off"
 GONE = "there is no such channel any more"
-UNBEGUN = "its alarm was not delivered"
-# Longer than any driver's timeout: a message that is on its way for so long is on its way no more.
-LOST_AFTER_SECONDS = 330.0
 
 
 @dataclass
@@ -53,15 +50,18 @@ def announce(
 ) -> list[PassedOver]:
     """Reserve a message to every channel that is to be told of the changes. Returns who is not, and why.
 
-    `chosen` names the channels meant, None all active ones. Without a run nobody has the messages in hand, and
-    the relay gives them to one.
+    `chosen` names the channels meant, None all active ones. How it went on is also for those that had the alarm
+    and are switched off since: it waits until they are on again. Without a run nobody has the messages in hand,
+    and the relay gives them to one.
     """
     episodes = {(change.incident_id, change.episode) for change in changes}
-    active = channels.active_channels(session)
+    every = channels.list_channels(session)
+    active = [channels.record_of(channel) for channel in every if channel.is_active]
     found = incidents.by_ids(session, {change.incident_id for change in changes})
     audience = audience_of(
         changes,
         active=active,
+        switched_off=[channels.record_of(channel) for channel in every if not channel.is_active],
         chosen={channel.name for channel in active} if chosen is None else chosen,
         severities={pk: incident.severity for pk, incident in found.items()},
         alarms=notifications.of_episodes(session, episodes, reasons=ALARMS),
@@ -77,16 +77,25 @@ def announce(
 
 
 def claim(
-    session: Session, run: HeldRun, active: Mapping[str, ChannelConfig], *, left_out: Collection[int] = ()
+    session: Session,
+    run: HeldRun,
+    active: Mapping[str, ChannelConfig],
+    *,
+    lost_at: datetime,
+    left_out: Collection[int] = (),
 ) -> Claimed:
     """Take what the run has in hand, is due, and may go now. The caller holds the run's fence.
 
-    `left_out` are messages that are not looked at again, nor what comes after them in their lanes.
+    Not before `lost_at` does another run take it for lost. `left_out` are messages that are not looked at again,
+    nor what comes after them in their lanes.
     """
     now = utc_now()
     behind = notifications.behind_others(session, run.run_id) | set(left_out)
     ready = list(_ready(notifications.unsent_in_hand(session, run.run_id), behind, now))
     states = channels.lock_states(session, {row.channel for row in ready})
+    # What a person or a late sender has just changed holds up its lane for now.
+    unchanged = notifications.lock_unchanged(session, ready, run_id=run.run_id)
+    ready = list(_ready(ready, {row.id for row in ready} - unchanged, now))
     _discard_unbegun(session, ready)
     by_channel: dict[str, list[Notification]] = defaultdict(list)
     for row in ready:
@@ -95,21 +104,27 @@ def claim(
     claimed = Claimed()
     for name, rows in by_channel.items():
         if name in active:
-            _claim_of(claimed, states[name], rows, active[name], now)
+            _claim_of(claimed, states[name], rows, active[name], now=now, lost_at=lost_at)
         elif channels.find(session, name):
             _hold_back(claimed, [(row, row.due_at) for row in rows], SWITCHED_OFF, now)
         else:
             _give_up(claimed, rows, GONE)
     claimed.messages.sort(key=lambda message: message.pk)
+    notifications.note_known(session, [message.pk for message in claimed.messages])
     return claimed
 
 
 def _claim_of(
-    claimed: Claimed, state: ChannelState, rows: Sequence[Notification], channel: ChannelConfig, now: datetime
+    claimed: Claimed,
+    state: ChannelState,
+    rows: Sequence[Notification],
+    channel: ChannelConfig,
+    *,
+    now: datetime,
+    lost_at: datetime,
 ) -> None:
     is_well = not state.rests_until or state.rests_until <= now
     admission = admit(state, rows, rate_per_minute=rate_of(channel), now=now)
-    lost_at = now + timedelta(seconds=LOST_AFTER_SECONDS)
     claimed.messages += [
         notifications.claim(row, send_at=send_at, lost_at=lost_at) for row, send_at in admission.admitted
     ]
@@ -129,7 +144,7 @@ def _hold_back(
     """Leave messages for later, save those that have waited for as long as all their tries would have taken."""
     oldest = given_up_before(now, delays=settings.load().notify_retry_seconds)
     for row, due_at in postponed:
-        if row.created_at < oldest:
+        if row.waiting_since < oldest:
             _give_up(claimed, [row], why)
         else:
             held_back.hold(row, why=why, due_at=due_at)
@@ -166,4 +181,4 @@ def _discard_unbegun(session: Session, rows: Sequence[Notification]) -> None:
         by_episode[alarm.incident_id, alarm.episode].append(alarm)
     for row in later:
         if not notifications.is_begun(by_episode[row.incident_id, row.episode], channel=row.channel):
-            notifications.discard(row, why=UNBEGUN)
+            notifications.discard_unbegun(row)

@@ -1,6 +1,6 @@
 """The parts of a message after its first lines: facts, alerts, analysis, checks, host, links. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from storage.records import AlertView, CheckResult, IncidentAnalysis, IncidentView, Recommendation
@@ -60,7 +60,7 @@ def alert_section(incident: IncidentView) -> str:
     worst = sorted(
         incident.alerts, key=lambda alert: (alert.status is not AlertStatus.FIRING, -alert.severity.rank)
     )
-    lines += map(_alert_line, worst[:SHOWN_ALERTS])
+    lines += _alert_lines(worst[:SHOWN_ALERTS])
     unseen = incident.alert_count - min(len(worst), SHOWN_ALERTS)
     if unseen > 0:
         lines.append(f"… and {unseen:,} more")
@@ -128,6 +128,22 @@ def collect_links(incident: IncidentView, links: Mapping[str, str]) -> dict[str,
 
 def _by_rank() -> list[str]:
     return [severity.value for severity in sorted(Severity, key=lambda severity: severity.rank)]
+
+
+def _alert_lines(alerts: Sequence[AlertView]) -> list[str]:
+    """A line for each; those that would read the same are told apart by the labels in which they differ."""
+    lines = [_alert_line(alert) for alert in alerts]
+    alike = [alert for alert, line in zip(alerts, lines, strict=True) if lines.count(line) > 1]
+    shared = set.intersection(*(set(alert.labels.items()) for alert in alike)) if alike else set()
+    return [
+        line if lines.count(line) == 1 else bounded_line(f"{line}{_differing(alert, shared)}")
+        for alert, line in zip(alerts, lines, strict=True)
+    ]
+
+
+def _differing(alert: AlertView, shared: Collection[tuple[str, str]]) -> str:
+    own = [f"{name}={label}" for name, label in sorted(alert.labels.items()) if (name, label) not in shared]
+    return f" ({', '.join(own)})" if own else ""
 
 
 def _alert_line(alert: AlertView) -> str:

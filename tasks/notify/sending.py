@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from storage import channels, database, notifications, runs, settings
 from storage.notifications import ClaimedNotification, Said
@@ -29,6 +30,10 @@ log = logging.getLogger("watchkeeper.notify")
 
 # Messages on their way to one channel at a time.
 SENDERS = 10
+# The longest that a driver may be told to wait for a destination.
+LONGEST_TIMEOUT_SECONDS = 300.0
+# For what a delivery does besides, such as starting a child process.
+SPARE_SECONDS = 30.0
 # Of a node's time limit: after so much no new message is begun, and after so much nobody waits for one any more.
 BEGIN_SHARE = 0.75
 WAIT_SHARE = 0.95
@@ -46,6 +51,11 @@ class TimeLimit:
         """The limit of an attempt that begins now."""
         now = time.monotonic()
         return cls(now + context.timeout_seconds * BEGIN_SHARE, now + context.timeout_seconds * WAIT_SHARE)
+
+    def lost_at(self) -> datetime:
+        """When no message that this attempt begins can be on its way any more."""
+        begins_for = max(self.begin_until - time.monotonic(), 0.0)
+        return utc_now() + timedelta(seconds=begins_for + LONGEST_TIMEOUT_SECONDS + SPARE_SECONDS)
 
 
 @dataclass
@@ -105,7 +115,7 @@ def send_in_hand(context: StageContext, limit: TimeLimit) -> None:
         active = {channel.name: channel for channel in channels.active_channels(session)}
     left_out: set[int] = set()
     while time.monotonic() < limit.begin_until:
-        claimed = _claim(context, active, left_out | _on_their_way.all())
+        claimed = _claim(context, active, left_out, lost_at=limit.lost_at())
         if not claimed:
             return
         left_out |= {row.id for row in claimed.held_back}
@@ -117,15 +127,20 @@ def send_in_hand(context: StageContext, limit: TimeLimit) -> None:
             left_out |= attempt.begun
 
 
-def _claim(context: StageContext, active: Mapping[str, ChannelConfig], left_out: set[int]) -> outbox.Claimed:
-    run_id = context.run.run_id
+def _claim(
+    context: StageContext, active: Mapping[str, ChannelConfig], left_out: set[int], *, lost_at: datetime
+) -> outbox.Claimed:
+    run_id, on_their_way = context.run.run_id, _on_their_way.all()
     with database.get().write() as session:
         runs.check_fence(session, run_pk=context.run.pk, fence=context.run.fence)
-        claimed = outbox.claim(session, context.run, active, left_out=left_out)
-        for row in claimed.held_back:
-            stand_in.to_fallback(session, notifications.as_claimed(row), sender_run_id=run_id)
-        for row in claimed.given_up:
-            stand_in.to_anybody(session, notifications.as_claimed(row), sender_run_id=run_id)
+        claimed = outbox.claim(session, context.run, active, lost_at=lost_at, left_out=left_out | on_their_way)
+        notifications.keep_on_their_way(session, on_their_way, run_id=run_id, lost_at=lost_at)
+        stand_in.tell_others(
+            session,
+            waiting=map(notifications.as_claimed, claimed.held_back),
+            lost=map(notifications.as_claimed, claimed.given_up),
+            sender_run_id=run_id,
+        )
     return claimed
 
 
@@ -222,7 +237,8 @@ def _record_unwritten(message: ClaimedNotification, error: Exception) -> None:
         notifications.mark_failed(
             session, message, said=Said(), error_type=type(error).__name__, error=text, due_at=due_at
         )
-    log.error("notification not composed", extra=_fields(message) | {"error": text}, exc_info=error)
+    # No traceback, since its last line may hold what a message must not.
+    log.error("notification not composed", extra=_fields(message) | {"error": text})
 
 
 def _record_failure(attempt: _Try, message: ClaimedNotification, said: Said, error: Exception) -> None:
@@ -240,9 +256,9 @@ def _record_failure(attempt: _Try, message: ClaimedNotification, said: Said, err
             session, message, said=said, error_type=type(error).__name__, error=text, due_at=due_at
         )
         if is_mine and due_at is None:
-            stand_in.to_anybody(session, message, sender_run_id=attempt.context.run.run_id)
+            stand_in.tell_others(session, lost=[message], sender_run_id=attempt.context.run.run_id)
         elif is_mine and due_at and (attempt.context.is_last_attempt or not is_within_run(due_at, now=now)):
-            stand_in.to_fallback(session, message, sender_run_id=attempt.context.run.run_id)
+            stand_in.tell_others(session, waiting=[message], sender_run_id=attempt.context.run.run_id)
     if is_open or wish:
         sender.stopped.set()
     log.warning("notification failed", extra=_fields(message) | {"error": text, "is_dead": due_at is None})

@@ -63,6 +63,7 @@ def work(context: StageContext) -> Told:
     limit = TimeLimit.of(context)
     changes = context.changes()
     chosen, missing = _choose_channels(context) if changes else ([], [])
+    has_nobody = not chosen and any(change.reason in ALARMS for change in changes)
     passed_over = _reserve(context, chosen, changes)
     send_in_hand(context, limit)
     rows = _rows(context)
@@ -70,7 +71,9 @@ def work(context: StageContext) -> Told:
         _reserve(context, (), ends)
         send_in_hand(context, limit)
         rows = _rows(context)
-    _raise_unless_told(context, rows)
+    if has_nobody:
+        raise PermanentError(_nobody(context))
+    _raise_unless_told(context, rows, missing)
     return Told(rows, passed_over, missing)
 
 
@@ -87,11 +90,13 @@ def _choose_channels(context: StageContext) -> tuple[list[str], list[str]]:
     with database.get().read() as session:
         active = channels.active_channels(session)
     chosen = [channel.name for channel in active if context.config.selects(channel)]
-    if not chosen:
-        wanted = context.config.model_dump(exclude_none=True)
-        detail = f"; the node asks for {wanted}" if wanted else ""
-        raise PermanentError(f"no active notification channel{detail}: add one with `watchkeeper channels add`")
     return chosen, context.config.missing(active)
+
+
+def _nobody(context: StageContext) -> str:
+    wanted = context.config.model_dump(exclude_none=True)
+    detail = f"; the node asks for {wanted}" if wanted else ""
+    return f"no active notification channel{detail}: add one with `watchkeeper channels add`"
 
 
 def _reserve(context: StageContext, chosen: Sequence[str], changes: Sequence[IncidentChange]) -> list[PassedOver]:
@@ -111,7 +116,9 @@ def _untold_ends(rows: Sequence[Notification]) -> list[IncidentChange]:
         over = [row for row in begun if _is_over(found.get(row.incident_id), row.episode)]
         episodes = {(row.incident_id, row.episode) for row in over}
         told = notifications.of_episodes(session, episodes, reasons=[NotificationReason.RESOLVED])
-    has_end = {(row.channel, row.incident_id, row.episode) for row in told}
+    has_end = {
+        (row.channel, row.incident_id, row.episode) for row in told if row.error_type != notifications.UNBEGUN_TYPE
+    }
     untold = {
         (row.incident_id, row.episode)
         for row in over
@@ -132,22 +139,41 @@ def _rows(context: StageContext) -> list[Notification]:
         return notifications.of_run(session, context.run.run_id)
 
 
-def _raise_unless_told(context: StageContext, rows: Sequence[Notification]) -> None:
+def _raise_unless_told(context: StageContext, rows: Sequence[Notification], missing: Sequence[str]) -> None:
     now = utc_now()
     again_at = [row.due_at for row in rows if _is_tried_again(context, row, now)]
     if again_at and not context.is_last_attempt:
         failed = [row for row in rows if _is_tried_again(context, row, now)]
         wait = max((min(again_at) - now).total_seconds(), 0.0)
         raise TransientError(
-            f"{len(failed)} of {len(rows)} messages did not go out: {_reasons(failed)}", retry_after_seconds=wait
+            f"{len(failed)} of {len(rows)} messages did not go out: {_reasons(failed, missing)}",
+            retry_after_seconds=wait,
         )
-    settled = {_subject(row) for row in rows if _is_settled(row)}
-    failed = [row for row in rows if _has_failed(row)]
+    # Another run may have told another channel.
+    with database.get().read() as session:
+        everywhere = notifications.of_episodes(session, {(row.incident_id, row.episode) for row in rows})
+        stuck = _stuck(notifications.unsent_about(session, {row.incident_id for row in rows}))
+    settled = {_subject(row) for row in everywhere if _is_settled(row) and row.id not in stuck}
+    failed = [row for row in rows if _has_failed(row) or row.id in stuck]
     if untold := [row for row in failed if _subject(row) not in settled]:
+        why = _reasons([stuck.get(row.id, row) for row in untold], missing)
         count = len({_subject(row) for row in untold})
         go_on = sum(row.status in notifications.UNSENT for row in untold)
         later = f"; {go_on} go on being tried in the background" if go_on else ""
-        raise PermanentError(f"every channel failed for {count} of the run's messages: {_reasons(untold)}{later}")
+        raise PermanentError(f"every channel failed for {count} of the run's messages: {why}{later}")
+
+
+def _stuck(unsent: Iterable[Notification]) -> dict[int, Notification]:
+    """The messages that wait behind one of their lane that has failed, by their ids: which one that is."""
+    failed: dict[tuple[str, int], Notification] = {}
+    stuck: dict[int, Notification] = {}
+    for row in unsent:
+        lane = (row.channel, row.incident_id)
+        if _has_failed(row):
+            failed.setdefault(lane, row)
+        elif lane in failed and row.status is NotificationStatus.PENDING:
+            stuck[row.id] = failed[lane]
+    return stuck
 
 
 def _is_settled(row: Notification) -> bool:
@@ -171,8 +197,9 @@ def _subject(row: Notification) -> tuple[int, int, str, int]:
     return row.incident_id, row.episode, row.reason, row.sequence
 
 
-def _reasons(rows: Sequence[Notification]) -> str:
-    return "; ".join(sorted({f"{row.channel}: {row.error_message}" for row in rows})[:REASONS_SHOWN])
+def _reasons(rows: Sequence[Notification], missing: Sequence[str]) -> str:
+    of_rows = sorted({f"{row.channel}: {row.error_message}" for row in rows})
+    return "; ".join([*of_rows[:REASONS_SHOWN], *missing])
 
 
 def _result(context: StageContext, told: Told) -> NotifyResult:

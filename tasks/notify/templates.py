@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from storage import settings
 from storage.redaction import redact_text
+from tasks.notify.headline import stand_in_line
 from tasks.notify.message import MAX_MESSAGE_CHARS, Notification
 from tasks.notify.templating import reference
 from tasks.notify.templating.reference import TemplateRef
@@ -61,7 +62,10 @@ def text_of(kind: str, template: TemplateRef | None, notification: Notification)
     used = _use("text", kind, template, notification)
     if used.note:
         return f"{used.note}\n\n{notification.message}"
-    return notification.message if used.content is None else str(used.content)
+    if used.content is None:
+        return notification.message
+    lead = stand_in_line(notification.tags.get("instead_of", ""))
+    return f"{lead}\n\n{used.content}" if lead else str(used.content)
 
 
 def html_of(kind: str, template: TemplateRef | None, notification: Notification) -> str | None:
@@ -73,12 +77,8 @@ def html_of(kind: str, template: TemplateRef | None, notification: Notification)
     if used.note:
         text = escape(notification.message)
         return f'<p>{escape(used.note)}</p>\n<div style="white-space: pre-wrap">{text}</div>\n'
-    return used.content
-
-
-def payload_of(kind: str, template: TemplateRef | None, notification: Notification) -> Any:
-    """The whole body of a request by its template, as JSON; None where there is none, or where it fails."""
-    return _use("payload", kind, template, notification).content
+    lead = stand_in_line(notification.tags.get("instead_of", ""))
+    return f"<p>{escape(lead)}</p>\n{used.content}" if lead and used.content else used.content
 
 
 def body_of(
@@ -159,4 +159,4 @@ FINISH: Mapping[Mode, Callable[[str], Any]] = {
     "payload": _finished_payload,
 }
 
-__all__ = ["Body", "TemplateRef", "body_of", "html_of", "payload_of", "text_of"]
+__all__ = ["Body", "TemplateRef", "body_of", "html_of", "text_of"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from datetime import timedelta
@@ -17,6 +18,7 @@ from storage.database import Database
 from storage.tables import ChannelState, Notification
 from storage.tables.base import utc_now
 from storage.vocabulary import NotificationReason, NotificationStatus, Severity
+from tasks.notify import saving
 
 # What is the same whatever the database is.
 on_one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -50,6 +52,16 @@ def fail(database: Database, name: str, *, failures: int = 7, error: str = "no l
 def state_of(database: Database, name: str = "ops") -> ChannelState:
     with database.read() as session:
         return channels.find_states(session, [name])[name]
+
+
+def is_written(database: Database) -> bool:
+    """Whether somebody has a write transaction open on a SQLite file."""
+    with sqlite3.connect(database.engine.url.database or "", timeout=0) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+    return False
 
 
 class TestSaving:
@@ -114,6 +126,23 @@ class TestSaving:
         assert (state_of(database).rests_until, state_of(database).failures) == (None, 7)
 
     @on_one_database
+    @pytest.mark.parametrize("typed", [("edit", "ops", "--config", json.dumps(GENERIC)), ("enable", "ops")])
+    def test_secrets_are_read_before_the_database_is_held(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch, typed: tuple[str, ...]
+    ) -> None:
+        add()
+        writers: list[bool] = []
+        monkeypatch.setattr(
+            saving,
+            "resolve",
+            lambda config: writers.append(is_written(database)) or config,
+        )
+
+        said = watchkeeper("channels", *typed)
+
+        assert (said.code, writers) == (0, [False])
+
+    @on_one_database
     @pytest.mark.usefixtures("database")
     def test_channel_is_switched_and_removed(self) -> None:
         add()
@@ -166,6 +195,7 @@ class TestSaving:
             ("generic", GENERIC, ["--on", "firing,reminder"], 2, "on: only firing, resolved, "),
             ("generic", GENERIC, ["--repeat-interval", "soon"], 2, "--repeat-interval: a duration such as"),
             ("generic", GENERIC, ["--rate-per-minute", "fast"], 2, "rate_per_minute: "),
+            ("generic", GENERIC, ["--rate-per-minute", "1e-12"], 1, "rate_per_minute: 0, or at least 0.001"),
         ],
     )
     def test_what_is_wrong_is_refused_by_its_name_and_nothing_is_saved(
@@ -310,14 +340,14 @@ class TestTrying:
     def test_failure_is_told_without_a_secret_and_counts_for_the_channel(
         self, database: Database, http_sink: HttpSink
     ) -> None:
-        http_sink.answer_with(410)
+        http_sink.answer_with(503)
         add(config={"endpoint": f"{http_sink.url}/hunter2"})
 
         said = watchkeeper("channels", "test", "ops")
 
         assert (said.code, said.text) == (1, "")
-        assert said.stderr == "watchkeeper: channel 'ops': 127.0.0.1 answered 410\n"
-        assert (state_of(database).failures, state_of(database).last_error) == (1, "127.0.0.1 answered 410")
+        assert said.stderr == "watchkeeper: channel 'ops': 127.0.0.1 answered 503\n"
+        assert (state_of(database).failures, state_of(database).last_error) == (1, "127.0.0.1 answered 503")
 
     @on_one_database
     @pytest.mark.usefixtures("database")

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from httpcore._sync import connection, http11, http_proxy
 from raw_server import raw_server
 from sinks import Answer, HttpSink
 
 from tasks.errors import PermanentError, TransientError
-from tasks.http import MAX_BODY_BYTES, OutboundRequest, OutboundResponse, judge, parse_retry_after, send
+from tasks.http import LOGGERS, MAX_BODY_BYTES, OutboundRequest, OutboundResponse, judge, parse_retry_after, send
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -104,6 +105,7 @@ def test_a_redirect_is_permanent_and_not_followed(http_sink, status):
         ("soon", None),
         ("²", None),
         ("Sun, 99 Mar 2026 12:02:00 GMT", None),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999999999", None),
     ],
 )
 def test_retry_after_is_read_in_seconds_or_as_a_date(text, seconds):
@@ -240,7 +242,9 @@ def test_secrets_are_in_no_error_log_or_repr(http_sink, caplog):
     url = http_sink.url.replace("//", "//ann:hunter2@") + "/hunter2?x=hunter2#hunter2"
     request = OutboundRequest(method="POST", url=url, headers={"Authorization": "Bearer hunter2"}, body=b"hunter2")
     http_sink.answer_with(
-        Answer(status=500, body=b"hunter2", headers={"X-Echo": "a"}), 404, Answer(status=302, delay_seconds=0)
+        Answer(status=500, body=b"hunter2", headers={"X-Echo": "hunter2"}),
+        404,
+        Answer(status=302, delay_seconds=0),
     )
     shown = [repr(request)]
 
@@ -256,13 +260,20 @@ def test_secrets_are_in_no_error_log_or_repr(http_sink, caplog):
     assert "hunter2" not in "".join(shown) + caplog.text
 
 
-def test_the_log_of_other_users_of_httpx_is_left_alone(http_sink, caplog):
+@pytest.mark.parametrize("logger", ["httpx", "httpcore.http11"])
+def test_the_log_of_other_users_of_httpx_is_left_alone(http_sink, caplog, logger):
     send(OutboundRequest(method="POST", url=http_sink.url))
 
-    with caplog.at_level(logging.INFO, logger="httpx"):
-        logging.getLogger("httpx").info("somebody else's")
+    with caplog.at_level(logging.INFO, logger=logger):
+        logging.getLogger(logger).info("somebody else's")
 
     assert "somebody else's" in caplog.text
+
+
+def test_the_logs_that_are_kept_quiet_are_all_of_httpcores():
+    modules = [connection, http11, http_proxy]
+
+    assert {module.logger.name for module in modules} <= set(LOGGERS)
 
 
 def test_the_cause_is_not_looked_for_in_an_error_being_handled():

@@ -1,5 +1,7 @@
 """A receiver over a fresh database."""
 
+from pathlib import Path
+
 import pytest
 from flask.testing import FlaskClient
 
@@ -16,3 +18,9 @@ def client(database: Database, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
     with database.write() as session:
         save_presets(session)
     return create_app(settings.load(), database).test_client()
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> FlaskClient:
+    """An app without its database: what is refused is refused before that is asked."""
+    return create_app(settings.load(), Database(f"sqlite:///{tmp_path / 'no-such-folder' / 'x.db'}")).test_client()

@@ -1,5 +1,6 @@
 """`/notify/channels/`: the saved channels by HTTP."""
 
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,20 +11,18 @@ from sinks import HttpSink
 
 from storage import channels, settings
 from storage.database import Database
+from storage.records import ChannelPolicy
 from storage.tables import ChannelState
 from storage.tables.base import utc_now
+from tasks.notify import saving
+from tasks.notify.channel_alert import say_failing
+from webhook_app import places
 from webhook_app.app import create_app
 
 URL = "/notify/channels/"
 OPS: dict[str, Any] = {"name": "ops", "driver": "generic", "config": {"endpoint": "http://127.0.0.1:9/hook"}}
 # What is the same whatever the database is.
 on_one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
-
-@pytest.fixture
-def door(tmp_path: Path) -> FlaskClient:
-    """An app without its database: what is refused is refused before that is asked."""
-    return create_app(settings.load(), Database(f"sqlite:///{tmp_path / 'no-such-folder' / 'x.db'}")).test_client()
 
 
 def stored_config(database: Database, name: str = "ops") -> dict[str, Any]:
@@ -79,6 +78,67 @@ def test_no_answer_shows_a_secret_and_what_is_shown_cannot_be_saved(
 
 @on_one_database
 @pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"endpoint": "https://me:***@example.org/hook"}, "endpoint"),
+        ({"payload_template": {"text": ["a", {"auth": "password=***"}]}}, "payload_template.text[1].auth"),
+        ({"payload_template": {"password=***": "b"}}, "payload_template.password=***"),
+        ({"template": "*** {{ title }} *** password=***"}, "template"),
+    ],
+    ids=["url", "payload", "name", "more"],
+)
+def test_mask_is_saved_only_where_it_stood_before(
+    client: FlaskClient, database: Database, changed: dict[str, Any], field: str
+) -> None:
+    config = {**OPS["config"], "template": "*** {{ title }} *** password=hunter2"}
+    with database.write() as session:
+        channels.add_channel(session, name="ops", driver="generic", config=config)
+
+    refused = client.patch(f"{URL}ops/", json={"config": {**config, **changed}})
+    kept = client.patch(f"{URL}ops/", json={"config": {**config, "timeout": 5}})
+
+    assert refused.status_code == 400
+    assert refused.json["error"].startswith(f"config: {field}: stands for a secret that is not shown")
+    assert (kept.status_code, client.post(f"{URL}ops/enable/").status_code) == (200, 200)
+    assert stored_config(database) == {**config, "timeout": 5}
+
+
+def test_changes_of_a_policy_at_the_same_time_are_all_kept(
+    client: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.post(URL, json=OPS)
+    check = saving.check_config
+
+    def change_meanwhile(*arguments: Any, **more: Any) -> None:
+        check(*arguments, **more)
+        with database.write() as session:
+            channels.edit_channel(session, "ops", policy=ChannelPolicy(update_interval_seconds=7))
+
+    monkeypatch.setattr(saving, "check_config", change_meanwhile)
+    changed = client.patch(f"{URL}ops/", json={"config": OPS["config"], "policy": {"repeat_interval_seconds": 60}})
+
+    policy = changed.json["policy"]
+    assert (policy["repeat_interval_seconds"], policy["update_interval_seconds"]) == (60, 7)
+
+
+@on_one_database
+def test_channel_that_cannot_be_tried_now_rests_on(
+    client: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.post(URL, json=OPS)
+    rests_until = utc_now() + timedelta(minutes=5)
+    with database.write() as session:
+        session.add(ChannelState(channel="ops", failures=9, rests_until=rests_until, last_error=""))
+    monkeypatch.setitem(client.application.extensions, places.SENDING, threading.Semaphore(0))
+
+    response = client.post(f"{URL}ops/test/")
+
+    assert response.status_code == 503
+    assert client.get(f"{URL}ops/").json["standing"]["rests_until"] == rests_until.isoformat()
+
+
+@on_one_database
+@pytest.mark.parametrize(
     ("wish", "status", "words"),
     [
         ({}, 400, "name: Field required; driver: Field required"),
@@ -94,11 +154,12 @@ def test_no_answer_shows_a_secret_and_what_is_shown_cannot_be_saved(
         ({**OPS, "policy": {"fallback": "ops"}}, 400, "fallback: a channel cannot be its own"),
         ({**OPS, "policy": {"min_severity": "loud"}}, 400, "policy: min_severity: "),
         ({**OPS, "policy": {"on": ["reminder"]}}, 400, "policy: on: only firing, "),
+        ({**OPS, "policy": {"rate_per_minute": 1e-12}}, 400, "rate_per_minute: 0, or at least 0.001"),
         ({**OPS, "policy": {"loud": 1}}, 400, "policy: loud: "),
         ({**OPS, "is_active": "yes"}, 400, "is_active: "),
         ({**OPS, "colour": "red"}, 400, "colour: unknown; known: name, driver, config, "),
     ],
-    ids=range(16),
+    ids=range(17),
 )
 def test_what_is_wrong_is_named_and_not_saved(
     client: FlaskClient, wish: dict[str, Any], status: int, words: str
@@ -196,6 +257,26 @@ def test_trying_a_channel_sends_a_message_and_ends_its_rest(
     assert well.json["metadata"]["channel"] == "ops"
     assert len(http_sink.requests) == 2
     assert client.get(f"{URL}ops/").json["standing"]["failures"] == 0
+
+
+@on_one_database
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("delete", "ops/", None), ("post", "ops/disable/", {}), ("patch", "ops/", {"is_active": False})],
+)
+def test_alert_about_a_channel_ends_when_it_is_switched_off_or_removed(
+    client: FlaskClient, database: Database, method: str, path: str, body: object
+) -> None:
+    client.post(URL, json=OPS)
+    with database.write() as session:
+        session.add(ChannelState(channel="ops", failures=9, last_error="answered 503"))
+    say_failing("ops", trace_id="t")
+    [before] = client.get("/incidents/").json["incidents"]
+
+    answer = getattr(client, method)(f"{URL}{path}", json=body)
+
+    [after] = client.get("/incidents/").json["incidents"]
+    assert (before["status"], answer.status_code, after["status"]) == ("open", 200, "resolved")
 
 
 @on_one_database

@@ -17,10 +17,12 @@ def upgrade() -> None:
     # Every worker asks every few seconds which incidents have grown.
     op.create_index("ix_alerts_incident_id_joined_at", "alerts", ["incident_id", "joined_at"])
     op.add_column("notifications", sa.Column("claimed_at", UtcDateTime(), nullable=True))
+    op.add_column("notifications", sa.Column("knew_until", UtcDateTime(), nullable=True))
 
 
 def downgrade() -> None:
     """Take them away again."""
+    op.drop_column("notifications", "knew_until")
     op.drop_column("notifications", "claimed_at")
     op.drop_index("ix_alerts_incident_id_joined_at", "alerts")
     op.drop_column("alerts", "joined_at")

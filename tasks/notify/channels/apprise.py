@@ -2,6 +2,9 @@ import json
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -22,7 +25,14 @@ if TYPE_CHECKING:
 
 # What an overloaded host may need to start an interpreter.
 START_SECONDS = 20.0
+# Of this process's at a time: each takes 50 MB.
+MAX_CHILDREN = 4
 TYPES = {"critical": "failure", "warning": "warning", "info": "info", "success": "success"}
+
+# A message may wait for its turn as long as for its service: together no longer than other drivers may take.
+MAX_TIMEOUT_SECONDS = 120
+
+_turns = threading.BoundedSemaphore(MAX_CHILDREN)
 
 
 def _check_url(url: SecretStr) -> SecretStr:
@@ -53,7 +63,7 @@ class Apprise:
         """`url` is all secret: tokens stand anywhere in it. `timeout` is in seconds, for a whole delivery."""
 
         url: Annotated[SecretStr, AfterValidator(_check_url)]
-        timeout: float = Field(default=30, gt=0, le=300)
+        timeout: float = Field(default=30, gt=0, le=MAX_TIMEOUT_SECONDS)
         template: TemplateRef | None = None
 
     def __init__(self, config: Config) -> None:
@@ -65,7 +75,8 @@ class Apprise:
         name = f"apprise {service.service_name}"
         if host := _host_of(service):
             refuse_host(host, allowed_reach())
-        outcome = self._ask(name, self.build_order(notification))
+        with self._turn(name):
+            outcome = self._ask(name, self.build_order(notification))
         if outcome["is_sent"]:
             return Receipt(detail=f"{name} took it")
         if outcome["refused"]:
@@ -83,6 +94,17 @@ class Apprise:
             "seconds": self.config.timeout,
             "reach": allowed_reach().value,
         }
+
+    @contextmanager
+    def _turn(self, name: str) -> Iterator[None]:
+        """Wait for one of the processes that may run; no longer than a delivery may take."""
+        if not _turns.acquire(timeout=self.config.timeout):
+            said = f"was not begun within {self.config.timeout:g} s: {MAX_CHILDREN} others were being sent"
+            raise TransientError(f"{name} {said}")
+        try:
+            yield
+        finally:
+            _turns.release()
 
     def _ask(self, name: str, order: dict[str, Any]) -> dict[str, Any]:
         late = f"{name} was not done within {self.config.timeout:g} s; it may have taken the message"

@@ -2,15 +2,14 @@ import ipaddress
 import logging
 import re
 from contextlib import closing
-from datetime import UTC, datetime
 from email.headerregistry import Address
-from email.message import EmailMessage
 from email.utils import getaddresses
 from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from storage.records import Receipt
+from storage.tables.base import utc_now
 from tasks.notify.channels.base import DriverConfig
 from tasks.notify.channels.email_message import MAX_MAIL_BYTES, Mail, Mailbox, build
 from tasks.notify.channels.smtp_session import SmtpSession, judging_failures, telling_doubt
@@ -61,7 +60,7 @@ class Email:
     rate_per_minute: ClassVar[float] = 0
 
     class Config(DriverConfig):
-        """The seeds' keys and templates; `to_addresses` is required. `use_tls` is STARTTLS, save on port 465.
+        """`to_addresses` is required. `use_tls` is STARTTLS, save on port 465.
 
         `timeout` is in seconds, for a whole delivery.
         """
@@ -94,7 +93,7 @@ class Email:
 
     def deliver(self, notification: Notification) -> Receipt:
         """Send the message to all recipients at once. It counts as sent where at least one was accepted."""
-        mail = self._compose(notification)
+        mail = self.build_mail(notification)
         with (
             judging_failures(self._server, timeout_seconds=self.config.timeout),
             closing(self._connect()) as session,
@@ -114,16 +113,13 @@ class Email:
             )
         return Receipt(provider_id=str(message["Message-ID"]), detail=self._outcome(len(refused), codes))
 
-    def build_message(self, notification: Notification, *, sent_at: datetime) -> EmailMessage:
-        """The mail for a message, for a server that takes as much as most."""
-        return build(self._compose(notification, sent_at=sent_at))
-
-    def _compose(self, notification: Notification, *, sent_at: datetime | None = None) -> Mail:
+    def build_mail(self, notification: Notification) -> Mail:
+        """The mail for a message, not yet cut to what a server takes."""
         return Mail(
             notification=notification,
             sender=parse_address(self.config.from_address),
             recipients=[parse_address(text) for text in self.config.to_addresses],
-            sent_at=sent_at or datetime.now(UTC),
+            sent_at=utc_now(),
             text=text_of(self.kind, self.config.template, notification),
             html=html_of(self.kind, self.config.html_template, notification),
         )

@@ -2,11 +2,10 @@
 
 from jinja2 import Environment
 
+from tasks.notify.channels.colors import COLORS
 from tasks.notify.message import Notification
 from tasks.notify.web_links import web_links
 
-# Behind white letters, each with a contrast of at least 4.5 (https://www.w3.org/TR/WCAG22/#contrast-minimum).
-COLORS = {"critical": "#b3261e", "warning": "#995c00", "info": "#1f5fa8", "success": "#1e7b34"}
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 # No remote image, which would tell its host who reads the mail and when. Only the bar has colours, both of them:

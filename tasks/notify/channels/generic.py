@@ -66,7 +66,7 @@ class Generic:
     rate_per_minute: ClassVar[float] = 0
 
     class Config(DriverConfig):
-        """The seeds' keys, templates and `secret`; exactly one of `endpoint` and `webhook_url` is given.
+        """Exactly one of `endpoint` and `webhook_url` is given.
 
         `timeout` is in seconds. `template` makes the field `message`.
         """
@@ -113,7 +113,7 @@ class Generic:
     def deliver(self, notification: Notification) -> Receipt:
         """Send the message, unless the channel is disabled."""
         if self.config.disabled:
-            return Receipt(detail="disabled")
+            return Receipt(detail="not sent: the channel is disabled")
         request = self.build_request(notification)
         if self.config.secret:
             request = signed(

@@ -64,7 +64,7 @@ class PagerDuty:
     """Open, acknowledge and resolve PagerDuty's alerts by its Events API v2.
 
     All events about one episode of an incident have its thread as their dedup_key, so the end of it closes what
-    its beginning opened, and a repeat opens nothing new. API: the pages linked above.
+    its beginning opened, and a repeat opens nothing new.
     """
 
     kind: ClassVar[str] = "pagerduty"
@@ -73,7 +73,7 @@ class PagerDuty:
     rate_per_minute: ClassVar[float] = 120
 
     class Config(DriverConfig):
-        """The seeds' keys, and `endpoint`: the EU's is https://events.eu.pagerduty.com. `timeout` is in seconds.
+        """The EU's `endpoint` is https://events.eu.pagerduty.com. `timeout` is in seconds.
 
         `event_action` and `dedup_key` are for messages about no incident.
         """
@@ -102,20 +102,16 @@ class PagerDuty:
             return Receipt(detail="not sent: the incident is over")
         return self._send(self.build_event(notification))
 
-    def acknowledge(self, dedup_key: str) -> Receipt:
-        """Say that somebody works on the alert with this key; PagerDuty drops it where there is none."""
-        return self._send(self._event("acknowledge", dedup_key))
-
-    def resolve(self, dedup_key: str) -> Receipt:
-        """Close the alert with this key; PagerDuty drops it where there is none."""
-        return self._send(self._event("resolve", dedup_key))
-
     def build_event(self, notification: Notification) -> dict[str, Any]:
         """The event for a message. Only a trigger says more than what it is about."""
         is_about_incident = notification.reason is not NotificationReason.MESSAGE
         action = ACTIONS[notification.reason] if is_about_incident else self.config.event_action
         key = notification.thread if is_about_incident else self.config.dedup_key
-        event = self._event(action, key or notification.idempotency_key)
+        event: dict[str, Any] = {
+            "routing_key": self.config.integration_key.get_secret_value(),
+            "event_action": action,
+            "dedup_key": key or notification.idempotency_key,
+        }
         if action == "trigger":
             event |= self.config.model_dump(include={"client", "client_url"}, exclude_none=True)
             event["payload"] = _payload(notification)
@@ -136,12 +132,6 @@ class PagerDuty:
             body=_as_json(event),
             timeout_seconds=self.config.timeout,
         )
-
-    def _event(self, action: Action, dedup_key: str) -> dict[str, Any]:
-        if not 0 < len(dedup_key) <= MAX_DEDUP_KEY_CHARS:
-            raise PermanentError(f"dedup_key: has {len(dedup_key):,} characters, of 1 to {MAX_DEDUP_KEY_CHARS}")
-        key = self.config.integration_key.get_secret_value()
-        return {"routing_key": key, "event_action": action, "dedup_key": dedup_key}
 
     def _send(self, event: dict[str, Any]) -> Receipt:
         response = send(self.build_request(event), reach=allowed_reach())

@@ -61,7 +61,7 @@ class Slack:
     rate_per_minute: ClassVar[float] = 60
 
     class Config(DriverConfig):
-        """The seeds' keys. `timeout` is in seconds.
+        """`timeout` is in seconds.
 
         `channel`, `username` and `icon_emoji` work with legacy webhooks only; those of Slack apps ignore them.
         """

@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import Any
 
 from storage.vocabulary import NotificationReason
+from tasks.notify.channels.colors import COLORS
 from tasks.notify.message import Notification
 from tasks.notify.text import one_line, plain_text, shorten
 from tasks.notify.web_links import web_links
@@ -28,7 +29,6 @@ MAX_FIELD_CHARS = 200
 MAX_SHOWN_CHARS = 9_000
 # Less is not worth a section of its own.
 MIN_SECTION_CHARS = 500
-COLORS = {"critical": "#b3261e", "warning": "#b26a00", "info": "#1f5fa8", "success": "#1e7b34"}
 
 _ESCAPED_CHARS = {"&": 5, "<": 4, ">": 4}
 _LINK_SYNTAX = str.maketrans({"|": "%7C", "<": "%3C", ">": "%3E", "&": "&amp;"})

@@ -61,6 +61,16 @@ def test_no_minute_sees_more_messages_than_the_limit(rate: float, steps: list[tu
     assert all(sum(begin <= moment < begin + 60 for moment in sent) <= max(rate, 1) for begin in sent)
 
 
+@pytest.mark.parametrize("rate", [1e-12, 5e-324], ids=str)
+def test_hardly_any_rate_is_a_message_a_day(rate: float) -> None:
+    state = fresh()
+    note_wish(state, retry_after_seconds=0, rate_per_minute=rate, now=NOW)
+    admission = ask(state, 1000, rate=rate)
+
+    assert seconds(admission) == [0.0]
+    assert (admission.postponed[0][1] - NOW) == timedelta(days=1)
+
+
 def test_what_may_not_go_soon_is_left_to_later_runs_in_portions() -> None:
     admission = ask(fresh(), 200, rate=60)
 

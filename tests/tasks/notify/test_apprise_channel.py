@@ -1,11 +1,15 @@
 import json
 import logging
+import re
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import apprise
 import pytest
+import requests
 from raw_server import raw_server
 from sinks import Answer, HttpSink
 
@@ -18,6 +22,8 @@ from tasks.notify.message import Notification
 
 DISCORD = f"discord://{'1' * 18}/{'b' * 64}"
 TELEGRAM = "tgram://123456789:abcdefg_hijklmnop/12315544/"
+SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#general"
+TEAMS = "workflows://host:443/643e0f9c5fa44a0b95a7e1a5f3a5b4ca/6LA3WRvqi6AlDaNGUYJrRbxSpvXgVDGxYFxOWUmNM2s/"
 SMS = f"twilio://AC{'a' * 32}:{'b' * 32}@15551233456/15551233457"
 
 
@@ -196,19 +202,180 @@ def test_a_long_text_is_cut_visibly_before_the_service_cuts_it(url, text):
     assert len(message["body"]) > service.body_maxlen * 0.75
 
 
-def test_markup_of_an_alert_is_escaped_where_the_service_reads_html():
-    _, message = as_sent(TELEGRAM, "<b>title", "<a href='x'>text</a>")
+@pytest.mark.parametrize("query", ["", "?format=text", "?format=markdown"])
+def test_markup_of_an_alert_is_escaped_where_the_service_reads_html(query):
+    _, message = as_sent(TELEGRAM + query, "<b>title", "<a href='x'>text</a>")
 
     assert "<b>title" not in message["body"]
-    assert "<a " not in message["body"]
+    assert "&lt;a" in message["body"]
 
 
-@pytest.mark.parametrize("mention", ["@everyone", "x@here", "<!channel>", "<@123>", "<@&456>", "@ann", "@ALL"])
+@pytest.mark.parametrize(
+    "mention", ["@everyone", "x@here", "<!channel>", "<@123>", "<@&456>", "@ann", "@ALL", "@**all**"]
+)
 def test_a_text_calls_nobody(mention):
     title, text = fitted(load(DISCORD), mention, f"say {mention} or {mention}.")
 
     assert mention not in title + text
     assert (title + text).replace("\u200b", "") == f"{mention}say {mention} or {mention}."
+
+
+@pytest.fixture
+def requested(monkeypatch):
+    """Texts of the requests that services make, as JSON without its escapes; each is answered with success."""
+    texts = []
+
+    def answer(_adapter, request, **_):
+        texts.append(json.dumps(json.loads(request.body), ensure_ascii=False))
+        response = requests.Response()
+        response.status_code, response._content, response.url = 200, b'{"ok": true}', request.url
+        return response
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", answer)
+    return texts
+
+
+def carry(url, text):
+    service = load(url)
+    title, text = fitted(service, "t", text)
+    sender = apprise.Apprise()
+    sender.add(service)
+    sender.notify(body=text, title=title, body_format=apprise.NotifyFormat.TEXT)
+
+
+CHATS = {
+    "slack": SLACK,
+    "slack blocks": f"{SLACK}?blocks=yes",
+    "slack markdown": f"{SLACK}?format=markdown",
+    "discord": DISCORD,
+    "discord markdown": f"{DISCORD}?format=markdown",
+    "discord html": f"{DISCORD}?format=html",
+    "mattermost": "mmost://chat.example/3ccdd113474722377935511fc85d3dd4",
+    "rocket.chat": f"rocket://{'a' * 24}/{'b' * 24}@chat.example/#ops?mode=webhook",
+    "teams": TEAMS,
+    "google chat": "gchat://workspace/key/token",
+    "telegram": TELEGRAM,
+    "telegram markdown": f"{TELEGRAM}?format=markdown",
+    "telegram text": f"{TELEGRAM}?format=text",
+    "ntfy markdown": "ntfy://push.example/ops?format=markdown",
+}
+LIVE = re.compile(r"(?i)<(?=[a-z/!?@#&])(?!/?b>)|@[\w*]|👉")
+
+
+CALLS = "<!here> !subteam^SAZ94GDB8> x@U024BE7LH> &lt;@U024BE7LH&gt; <users/all> @**all** @ann"
+HIDDEN = "<http://evil.example|click> <mailto:eve@evil.example|click> <a href='http://evil.example'>click</a>"
+
+
+@pytest.mark.parametrize("url", CHATS.values(), ids=CHATS)
+@pytest.mark.parametrize("text", [CALLS, HIDDEN], ids=["calls", "hidden"])
+def test_no_request_calls_anybody_or_hides_where_a_link_leads(requested, url, text):
+    carry(url, text)
+
+    body = requested[-1].replace("x@U024BE7LH", "").replace("eve@evil.example", "")
+    assert not LIVE.search(body)
+
+
+@pytest.mark.parametrize("name", ["discord", "discord html", "mattermost", "rocket.chat", "teams", "google chat"])
+def test_no_request_has_a_link_with_other_words(requested, name):
+    text = "[a](http://evil.example) ![](http://evil.example/i.png) [click][b] [b]: http://evil.example"
+
+    carry(CHATS[name], text)
+
+    assert "](" not in requested[-1]
+    assert "]:" not in requested[-1]
+    assert text in requested[-1].replace("\u200b", "")
+
+
+@pytest.mark.parametrize("service", ["mmost", "json"])
+def test_what_arrives_can_still_be_read(http_sink, service):
+    text = "**b** [click](http://evil.example) <http://evil.example|Runbook> 3 < 4 and app[7]: x"
+
+    channel(f"{service}://127.0.0.1:{http_sink.port}/{'3' * 24}").deliver(make_notification(message=text))
+
+    shown = json.loads(http_sink.requests[0].body)
+    arrived = shown.get("message") or shown["text"]
+    assert "](" not in arrived
+    assert "<http" not in arrived
+    assert "3 < 4" in arrived
+    assert arrived.replace("\u200b", "").endswith(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "key"),
+    [
+        (f"{TEAMS}?template=", "template"),
+        (f"{DISCORD}?template=", "template"),
+        (f"{SLACK}?template=", "template"),
+        (f"{TELEGRAM}?template=", "template"),
+        ("fcm://project@device/?keyfile=", "keyfile"),
+        ("vapid://ann@example.org/ann@example.org?keyfile=", "keyfile"),
+        ("vapid://ann@example.org/ann@example.org?subfile=", "subfile"),
+        ("mailtos://ann:hunter2@example.org?pgp=encrypt&pgpkey=", "pgp_key"),
+        ("mailtos://ann:hunter2@example.org?pgp=encrypt&pgppub=", "pgp_key"),
+        ("mailtos://ann:hunter2@example.org?pgp=sign&pgpprv=", "pgp_privkey"),
+    ],
+)
+def test_no_file_of_this_host_gets_into_a_message_nor_can_anybody_learn_whether_there_is_one(tmp_path, url, key):
+    (tmp_path / "page.json").write_text("{}")
+    said = []
+
+    for name in ("page.json", "missing.json"):
+        with pytest.raises(PermanentError) as caught:
+            channel(f"{url}{tmp_path}/{name}")
+        said.append(str(caught.value))
+
+    assert said == [f"channel 'ops-chat': url: {key}: names a file or a page to read, which is refused"] * 2
+
+
+def test_no_page_is_fetched_for_a_message(http_sink):
+    with pytest.raises(PermanentError, match="url: template: names a file or a page"):
+        channel(f"{TEAMS}?template={http_sink.url}/page.json")
+
+    assert http_sink.requests == []
+
+
+def test_the_name_of_a_services_own_template_is_none_of_a_file():
+    assert channel("onesignal://template:app@apikey/player?template=8c1f")
+
+
+def test_few_processes_run_at_once_and_others_wait_their_turn(monkeypatch):
+    running, most, lock = 0, 0, threading.Lock()
+
+    def run(arguments, **_):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.05)
+        with lock:
+            running -= 1
+        return subprocess.CompletedProcess(arguments, 0, b'{"is_sent": true, "code": null, "refused": ""}')
+
+    monkeypatch.setattr(apprise_channel.subprocess, "run", run)
+    mailer = channel(DISCORD)
+
+    with ThreadPoolExecutor(12) as pool:
+        receipts = list(pool.map(mailer.deliver, [make_notification()] * 12))
+
+    assert (len(receipts), most) == (12, apprise_channel.MAX_CHILDREN)
+
+
+def test_a_message_whose_turn_does_not_come_in_time_is_put_off(monkeypatch):
+    monkeypatch.setattr(apprise_channel, "_turns", threading.BoundedSemaphore(1))
+    apprise_channel._turns.acquire()
+
+    with pytest.raises(TransientError, match=r"^apprise Discord was not begun within 0\.1 s: "):
+        channel(DISCORD, timeout=0.1).deliver(make_notification())
+
+    apprise_channel._turns.release()
+    monkeypatch.setattr(apprise_channel.subprocess, "run", _cannot_start)
+    for _ in range(2):  # a turn that failed is over, too
+        with pytest.raises(TransientError, match="no process could be started"):
+            channel(DISCORD, timeout=0.1).deliver(make_notification())
+
+
+def _cannot_start(*_, **__):
+    raise OSError(11, "Resource temporarily unavailable")
 
 
 def test_an_address_of_somebody_stays_as_it_is():

@@ -129,3 +129,18 @@ def test_an_acknowledgement_is_told_where_the_alarm_was() -> None:
     assert told(ask([change(ACKNOWLEDGED)], channel("a"), channel("b"), alarms=(alarm("a", SENT),))) == [
         ("a", "acknowledged")
     ]
+
+
+def test_a_channel_that_is_switched_off_is_meant_for_how_it_went_on_and_for_no_alarm() -> None:
+    begun = (alarm("off", SENT), alarm("other", SENT))
+
+    audience = audience_of(
+        [change(ESCALATED, 2), change(RESOLVED)],
+        active=[channel("other")],
+        switched_off=[channel("off"), channel("never-told")],
+        chosen=["other"],
+        severities={7: Severity.WARNING},
+        alarms=begun,
+    )
+
+    assert told(audience) == [("other", "escalated"), ("other", "resolved"), ("off", "resolved")]

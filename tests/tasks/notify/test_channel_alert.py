@@ -1,13 +1,16 @@
 """A channel that fails is told of by the others: once, never to itself, and until it is well again."""
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
 from analyzing import PIPELINE, add_run, execute
 from notifying import add_channel, add_incidents, messages, tell, told
 from redelivering import redeliver
 from sinks import HttpSink
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from storage import channels, definitions
 from storage.database import Database
@@ -15,6 +18,7 @@ from storage.tables import Alert, ChannelState, Incident, Notification
 from storage.tables.base import utc_now
 from storage.vocabulary import AlertStatus, IncidentStatus, Severity
 from tasks.errors import PermanentError
+from tasks.notify import retiring
 from tasks.notify.channel_alert import fingerprint_of, say_failing, say_recovered
 
 INGEST_ONLY = {"version": "1.0", "nodes": [{"id": "ingest", "type": "ingest"}]}
@@ -67,7 +71,7 @@ def test_when_a_circuit_opens_the_other_channels_are_told_once(database: Databas
     redeliver(database)
 
     [alert] = alerts(database)
-    assert (alert.name, alert.severity) == ("Notification channel fails", Severity.WARNING)
+    assert (alert.name, alert.severity) == ("Notification channel broken fails", Severity.WARNING)
     assert "Channel broken (generic) fails since 2" in alert.description
     assert "answered 503" in alert.description
     assert about(database, "broken") == [("good", "firing", "sent"), ("other", "firing", "sent")]
@@ -183,6 +187,37 @@ def test_threads_that_fail_recover_and_are_told_of_at_once_never_wait_for_each_o
 
     assert errors == []
     assert len(alerts(database)) == 2
+
+
+@pytest.mark.parametrize("retire", [retiring.switch_off, retiring.remove])
+def test_it_ends_when_the_channel_is_switched_off_or_removed(
+    database: Database, http_sink: HttpSink, retire: Callable[[Session, str], None]
+) -> None:
+    add_channel(database, "a", http_sink.url)
+    add_channel(database, "good", http_sink.url)
+    fail(database, "a")
+    say_failing("a", trace_id="t")
+    redeliver(database)
+
+    with database.write() as session:
+        retire(session, "a")
+    say_failing("a", trace_id="late")  # of a message that was on its way
+    redeliver(database)
+
+    assert [alert.status for alert in alerts(database)] == [AlertStatus.RESOLVED]
+    assert about(database, "a") == [("good", "firing", "sent"), ("good", "resolved", "sent")]
+
+
+def test_a_new_channel_of_the_name_of_a_removed_one_begins_well(database: Database, http_sink: HttpSink) -> None:
+    add_channel(database, "a", http_sink.url)
+    fail(database, "a")
+
+    with database.write() as session:
+        retiring.remove(session, "a")
+    add_channel(database, "a", http_sink.url)
+
+    with database.read() as session:
+        assert channels.find_states(session, ["a"]) == {}
 
 
 def test_a_webhook_that_can_be_read_does_not_end_it(database: Database, http_sink: HttpSink) -> None:

@@ -16,7 +16,8 @@ from sinks import SmtpSink, certificate_files
 
 from storage.records import ChannelConfig
 from tasks.errors import PermanentError, TransientError
-from tasks.notify.channels import build, email, email_html, email_message
+from tasks.notify.channels import build, email, email_message
+from tasks.notify.channels.colors import COLORS
 from tasks.notify.channels.smtp_session import SmtpSession
 from tasks.notify.message import Notification
 
@@ -55,7 +56,7 @@ def channel(port=25, **config):
 
 
 def html_of(notification):
-    mail = channel().build_message(notification, sent_at=datetime.now(UTC))
+    mail = email_message.build(channel().build_mail(notification))
     return mail.get_body(("html",)).get_content()
 
 
@@ -190,11 +191,11 @@ def test_a_message_with_any_context_can_be_sent(smtp_sink, context):
 def test_resolved_and_each_severity_have_a_colour_of_their_own(severity):
     html = html_of(make_notification(severity=severity))
 
-    assert f"background-color: {email_html.COLORS[severity]}" in html
-    assert len(set(email_html.COLORS.values())) == 4
+    assert f"background-color: {COLORS[severity]}" in html
+    assert len(set(COLORS.values())) == 4
 
 
-@pytest.mark.parametrize("color", email_html.COLORS.values())
+@pytest.mark.parametrize("color", COLORS.values())
 def test_white_letters_can_be_read_on_every_colour(color):
     # https://www.w3.org/TR/WCAG22/#dfn-relative-luminance
     parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
@@ -299,11 +300,9 @@ def test_any_title_and_name_arrive_as_they_are_and_add_no_header(title, name):
     ids=["long", "umlauts", "short umlauts", "unclean"],
 )
 def test_any_text_becomes_short_ascii_lines(text):
-    mail = channel().build_message(
-        make_notification(message=text, context={"label": text}), sent_at=datetime.now(UTC)
-    )
+    mail = channel().build_mail(make_notification(message=text, context={"label": text}))
 
-    content = bytes(mail)
+    content = bytes(email_message.build(mail))
     assert max(map(len, content.split(b"\r\n"))) <= 998
     assert content.isascii()
     assert b"\x00" not in content

@@ -6,9 +6,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import notifying
 import pytest
+from redelivering import redeliver
 from rows import add_alert, add_incident
-from sqlalchemy import select
+from sinks import HttpSink
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from storage import channels
@@ -141,6 +144,31 @@ def test_alert_that_joined_while_the_last_message_was_on_its_way_is_news(databas
     assert told_again(database) == [(UPDATED, 1)]
 
 
+def test_alert_whose_ingest_is_committed_after_the_message_is_told_of_later_and_once(
+    database: Database, http_sink: HttpSink
+) -> None:
+    if database.is_sqlite:
+        pytest.skip("one writer at a time")
+    notifying.add_channel(database, "ops", http_sink.url)
+    [change] = notifying.add_incidents(database)
+    with database.write() as session:
+        join(session, session.get_one(Incident, change.incident_id), minutes_ago=0, name="early joiner")
+    with database.write() as session:
+        join(session, session.get_one(Incident, change.incident_id), minutes_ago=0, name="late joiner")
+        notifying.tell(database, change)
+    told = []
+    for _ in range(2):
+        with database.write() as session:
+            session.execute(update(Notification).values(sent_at=utc_now() - timedelta(minutes=6)))
+        told.append(told_again(database))
+        redeliver(database)
+
+    assert told == [[(UPDATED, 1)], []]
+    first, second = (request.body for request in http_sink.requests)
+    assert b"late joiner" not in first
+    assert b": 1 joined:\\n- warning late joiner\\n" in second
+
+
 def test_alert_that_joined_and_ended_is_no_news(database: Database) -> None:
     with database.write() as session:
         add_channel(session)
@@ -192,6 +220,39 @@ def test_reminder_that_was_given_up_is_not_made_anew_at_once(database: Database)
         add_message(session, incident, minutes_ago=10, reason=REMINDER, sequence=1, status=DEAD, sent_at=None)
 
     assert told_again(database) == []
+
+
+@pytest.mark.parametrize(
+    ("minutes", "policy", "told"),
+    [
+        pytest.param(6, {}, [], id="not after the interval of updates"),
+        pytest.param(241, {}, [(UPDATED, 2)], id="but after that of reminders"),
+        pytest.param(100_000, {"repeat_interval_seconds": 0}, [], id="never where there are no reminders"),
+    ],
+)
+def test_update_after_one_that_was_given_up_waits_as_long_as_a_reminder(
+    database: Database, minutes: float, policy: dict[str, Any], told: list[Told]
+) -> None:
+    with database.write() as session:
+        add_channel(session, **policy)
+        incident = add_incident(session)
+        add_message(session, incident, minutes_ago=minutes + 10)
+        add_message(session, incident, minutes_ago=minutes, reason=UPDATED, sequence=1, status=DEAD, sent_at=None)
+        join(session, incident, minutes_ago=1)
+
+    assert told_again(database) == told
+
+
+def test_update_comes_at_its_own_interval_again_once_the_channel_has_taken_a_message(database: Database) -> None:
+    with database.write() as session:
+        add_channel(session)
+        incident = add_incident(session)
+        add_message(session, incident, minutes_ago=500)
+        add_message(session, incident, minutes_ago=260, reason=UPDATED, sequence=1, status=DEAD, sent_at=None)
+        add_message(session, incident, minutes_ago=10, reason=REMINDER, sequence=1)
+        join(session, incident, minutes_ago=1)
+
+    assert told_again(database) == [(UPDATED, 2)]
 
 
 def test_next_reminder_has_the_next_number_and_the_run_of_the_last_message_that_came_from_one(

@@ -134,7 +134,7 @@ def test_headers_are_sent_and_may_be_references(http_sink, monkeypatch):
 def test_a_disabled_channel_sends_nothing_and_says_so(http_sink):
     receipt = channel(endpoint=http_sink.url, disabled=True).deliver(NOTIFICATION)
 
-    assert receipt == Receipt(detail="disabled")
+    assert receipt == Receipt(detail="not sent: the channel is disabled")
     assert http_sink.requests == []
 
 

@@ -6,7 +6,7 @@ import pytest
 from storage.records import AlertView, ChannelConfig, IncidentView
 from storage.vocabulary import AlertStatus, IncidentStatus, NotificationReason, Severity
 from tasks.check.evidence import snapshot
-from tasks.notify.channels import build
+from tasks.notify.channels import build, email_message
 from tasks.notify.host_section import host_facts, host_lines
 from tasks.notify.message import MAX_LINE_CHARS, Notification, compose
 
@@ -263,7 +263,7 @@ def test_a_mail_shows_the_section_as_lines_and_never_as_markup() -> None:
     config = {"smtp_host": "a.example", "from_address": "w@a.example", "to_addresses": ["o@a.example"]}
     driver: Any = build(ChannelConfig(id=1, name="mail", driver="email", config=config))
 
-    mail = driver.build_message(message(evidence, alert(host="web-01")), sent_at=BEGAN)
+    mail = email_message.build(driver.build_mail(message(evidence, alert(host="web-01"))))
 
     lines = host_lines(evidence, [alert(host="web-01")], hostname="web-01")
     assert "\n".join(lines) in mail.get_body(("plain",)).get_content().replace("\r\n", "\n")

@@ -259,10 +259,21 @@ def test_an_analysis_by_the_chosen_provider_is_not_called_unavailable():
     assert "unavailable" not in notification.message
 
 
+def test_alerts_that_would_read_the_same_are_told_apart_by_their_labels() -> None:
+    queues = [make_alert(description="", labels={"host": "q1", "team": "x", "q": q}) for q in ("mail", "jobs")]
+
+    lines = say(make_incident(*queues)).message.splitlines()
+
+    assert [line for line in lines if line.startswith("- ")] == [
+        "- critical FilesystemAlmostFull on q1 (q=mail)",
+        "- critical FilesystemAlmostFull on q1 (q=jobs)",
+    ]
+
+
 def test_firing_that_is_over_by_the_time_of_writing_says_so():
     notification = say(resolved_incident(make_alert(status=AlertStatus.RESOLVED)))
 
-    assert notification.title.startswith("[FIRING] ")
+    assert notification.title.startswith("[WAS FIRING, over at 2026-03-01 03:35 UTC] critical: ")
     assert notification.message.startswith(
         "Began to fire at 2026-03-01 02:13 UTC, and was over at 2026-03-01 03:35 UTC."
     )

@@ -26,14 +26,15 @@ from rows import add_incident
 from sinks import HttpSink
 from sqlalchemy import text, update
 
-from storage import channels, notifications
+from storage import channels, handover, notifications, outbox_actions
 from storage.database import Database
+from storage.notifications import UNBEGUN
 from storage.records import IncidentChange
 from storage.tables import Incident, Notification
 from storage.tables.base import utc_now
 from storage.vocabulary import IncidentStatus, NotificationReason, NotificationStatus
 from tasks.errors import PermanentError
-from tasks.notify.outbox import GONE, SWITCHED_OFF, UNBEGUN, announce
+from tasks.notify.outbox import GONE, SWITCHED_OFF, announce
 from tasks.notify.stage import work
 
 ENOUGH = timedelta(days=2)
@@ -206,7 +207,7 @@ def test_messages_to_a_channel_that_stays_off_are_dead_letters_after_the_schedul
     with database.write() as session:
         announce(session, [change])
         channels.set_active(session, "a", is_active=False)
-    make_due(database, created_at=utc_now() - ENOUGH)
+    make_due(database, waiting_since=utc_now() - ENOUGH)
 
     redeliver(database)
 
@@ -295,11 +296,12 @@ def look_times(database: Database) -> dict[str, float]:
         session.execute(
             text("""
             INSERT INTO notifications (channel, driver, incident_id, episode, reason, sequence, status,
-                idempotency_key, run_id, sender_run_id, trace_id, instead_of, due_at, title, message, claim,
-                attempts, provider_id, error_type, error_message, created_at, updated_at)
+                idempotency_key, run_id, sender_run_id, trace_id, instead_of, due_at, waiting_since, title,
+                message, claim, attempts, provider_id, error_type, error_message, created_at, updated_at)
             SELECT 'channel-' || n % 5, 'generic', :incident, n, 'firing', 0,
                 CASE WHEN n % 1000 = 0 THEN 'pending' ELSE 'sent' END, 'key-' || n, 'run-' || n % 1000,
-                'run-' || n % 1000, '', '', now() - interval '1 hour', '', '', 0, 0, '', '', '', now(), now()
+                'run-' || n % 1000, '', '', now() - interval '1 hour', now(),
+                '', '', 0, 0, '', '', '', now(), now()
             FROM generate_series(1, 100000) AS n
         """),
             {"incident": change.incident_id},
@@ -309,9 +311,10 @@ def look_times(database: Database) -> dict[str, float]:
     figures = {}
     with database.write() as session:
         for name, look in {
-            "find_waiting": lambda: notifications.find_waiting(
+            "find_waiting": lambda: handover.find_waiting(
                 session, now=utc_now(), limit=200, given_up_before=utc_now() - ENOUGH
             ),
+            "has_new": lambda: handover.has_new(session, now=utc_now(), given_up_before=utc_now() - ENOUGH),
             "behind_others": lambda: notifications.behind_others(session, "run-0"),
             "unsent_in_hand": lambda: notifications.unsent_in_hand(session, "run-0"),
         }.items():
@@ -337,3 +340,83 @@ def test_an_acknowledgement_by_a_person_is_told_in_the_background_where_the_alar
     redeliver(database)
 
     assert told(database) == [("a", "firing", "sent"), ("a", "acknowledged", "sent")]
+
+
+def test_the_end_follows_an_alarm_that_is_sent_after_all(
+    database: Database, http_sink: HttpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WATCHKEEPER_NOTIFY_RETRY_SECONDS", "[0.01]")
+    add_channel(database, "a", http_sink.url)
+    [change] = add_incidents(database)
+    http_sink.answer_with(503, 410)
+    with pytest.raises(PermanentError):
+        tell(database, change)
+    resolve(database, change.incident_id)
+    with database.write() as session:
+        announce(session, [change.model_copy(update={"reason": RESOLVED})])
+    make_due(database)
+    redeliver(database)
+    lost = told(database, incident_id=change.incident_id)
+
+    with database.write() as session:
+        outbox_actions.retry(session, messages(database, incident_id=change.incident_id)[0].id)
+    redeliver(database)
+
+    assert lost == [("a", "firing", "dead"), ("a", "resolved", "discarded")]
+    assert told(database, incident_id=change.incident_id) == [("a", "firing", "sent"), ("a", "resolved", "sent")]
+
+
+def test_an_end_that_a_person_discarded_stays_so(database: Database, http_sink: HttpSink) -> None:
+    add_channel(database, "a", http_sink.url)
+    [change] = add_incidents(database)
+    end = change.model_copy(update={"reason": RESOLVED})
+    with database.write() as session:
+        announce(session, [change, end])
+    with database.write() as session:
+        outbox_actions.discard(session, messages(database, reason=RESOLVED)[0].id)
+    resolve(database, change.incident_id)
+
+    redeliver(database)
+    tell(database, end)
+
+    assert told(database) == [("a", "firing", "sent"), ("a", "resolved", "discarded")]
+
+
+def test_the_end_waits_for_a_channel_that_had_the_alarm_and_was_switched_off(
+    database: Database, http_sink: HttpSink
+) -> None:
+    add_channel(database, "a", http_sink.url)
+    add_channel(database, "b", http_sink.url)
+    [change] = add_incidents(database)
+    tell(database, change)
+    with database.write() as session:
+        channels.set_active(session, "a", is_active=False)
+    resolve(database, change.incident_id)
+
+    tell(database, change.model_copy(update={"reason": RESOLVED}))
+    while_off = told(database, reason=RESOLVED)
+    with database.write() as session:
+        channels.set_active(session, "a", is_active=True)
+    redeliver(database)
+
+    assert while_off == [("a", "resolved", "pending"), ("b", "resolved", "sent")]
+    assert told(database, channel="a") == [("a", "firing", "sent"), ("a", "resolved", "sent")]
+
+
+def test_a_node_without_an_active_channel_still_tells_the_end_where_other_pipelines_told_the_alarm(
+    database: Database, http_sink: HttpSink
+) -> None:
+    add_channel(database, "off", http_sink.url)
+    add_channel(database, "other", http_sink.url)
+    with database.write() as session:
+        channels.set_active(session, "off", is_active=False)
+    [change, new] = add_incidents(database, 2)
+    tell(database, change, channels=["other"])
+    end = change.model_copy(update={"reason": RESOLVED})
+    resolve(database, change.incident_id)
+
+    with pytest.raises(PermanentError, match="no active notification channel"):
+        tell(database, end, new, channels=["off"])
+    tell(database, end, channels=["off"])
+
+    assert told(database) == [("other", "firing", "sent"), ("other", "resolved", "sent")]

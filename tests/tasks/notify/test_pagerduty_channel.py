@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from sinks import Answer
 from status_table import answer, each_break, each_status, each_wait, logged, outcome_of, told
 
@@ -12,6 +13,7 @@ from storage.records import AlertView, ChannelConfig, IncidentView, Receipt
 from storage.vocabulary import NotificationReason
 from tasks.errors import PermanentError, TransientError
 from tasks.notify.channels import build
+from tasks.notify.channels.pagerduty import MAX_DEDUP_KEY_CHARS
 from tasks.notify.message import Notification, compose
 
 KEY = "0123456789abcdefSECRET0123456789"
@@ -163,22 +165,21 @@ def test_a_message_about_no_incident_goes_by_its_own_key_or_the_configs(http_sin
     assert third == {"routing_key": KEY, "event_action": "resolve", "dedup_key": "mine"}
 
 
-def test_an_alert_can_be_acknowledged_and_resolved_by_its_key(http_sink):
-    pager = channel(http_sink.url, client="Watchkeeper")
+@pytest.mark.parametrize("action", ["acknowledge", "resolve"])
+def test_an_alert_can_be_acknowledged_and_resolved_by_its_key(http_sink, action):
+    pager = channel(http_sink.url, client="Watchkeeper", event_action=action, dedup_key="mine")
 
-    receipts = [pager.acknowledge("mine"), pager.resolve("mine")]
+    receipt = pager.deliver(make_message())
 
-    assert sent_by(http_sink) == [
-        {"routing_key": KEY, "event_action": "acknowledge", "dedup_key": "mine"},
-        {"routing_key": KEY, "event_action": "resolve", "dedup_key": "mine"},
-    ]
-    assert [receipt.provider_id for receipt in receipts] == ["mine", "mine"]
+    assert sent_by(http_sink) == [{"routing_key": KEY, "event_action": action, "dedup_key": "mine"}]
+    assert receipt.provider_id == "mine"
 
 
-@pytest.mark.parametrize("key", ["", "k" * 256], ids=["empty", "too long"])
-def test_a_key_that_no_alert_can_have_is_refused(key):
-    with pytest.raises(PermanentError, match="dedup_key"):
-        channel().resolve(key)
+def test_no_message_has_a_key_that_is_too_long_for_an_alert():
+    with pytest.raises(ValidationError, match="idempotency_key"):
+        make_message(idempotency_key="k" * (MAX_DEDUP_KEY_CHARS + 1))
+    with pytest.raises(ValidationError, match="thread"):
+        make_message(thread="t" * (MAX_DEDUP_KEY_CHARS + 1))
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,18 @@ def test_a_run_in_which_there_is_no_channel_at_all_fails_with_that_reason(databa
         tell(database, *add_incidents(database))
 
 
+def test_a_disabled_channel_counts_as_none(database: Database, http_sink: HttpSink) -> None:
+    with database.write() as session:
+        channels.add_channel(
+            session, name="off", driver="generic", config={"endpoint": http_sink.url, "disabled": True}
+        )
+
+    with pytest.raises(PermanentError, match="no active notification channel"):
+        tell(database, *add_incidents(database))
+
+    assert http_sink.requests == []
+
+
 def test_a_node_that_names_a_channel_that_is_not_there_says_so_and_tells_the_others(
     database: Database, http_sink: HttpSink
 ) -> None:
@@ -312,3 +324,64 @@ def test_two_runs_at_once_whose_channels_stand_in_for_each_other_do_not_wait_for
     found = told(database, reason=FIRING)
     assert sum(channel == "a" for channel, _, _ in found) == 11
     assert sum(channel == "b" for channel, _, _ in found) == 11
+
+
+def test_what_waits_behind_a_failed_message_is_told_by_nobody_and_the_run_says_so(database: Database) -> None:
+    with HttpSink(default=503) as broken:
+        add_channel(database, "a", broken.url)
+        [change] = add_incidents(database)
+        with pytest.raises(PermanentError):
+            tell(database, change)
+
+        with pytest.raises(
+            PermanentError, match=r"every channel failed for 1 of the run's messages: a: .*503.*1 go on"
+        ):
+            tell(database, change.model_copy(update={"reason": NotificationReason.ESCALATED, "sequence": 2}))
+
+    assert told(database) == [("a", "firing", "failed"), ("a", "escalated", "pending")]
+
+
+def test_a_later_run_does_not_fail_for_what_another_channel_has(database: Database, http_sink: HttpSink) -> None:
+    with HttpSink(default=503) as broken:
+        add_channel(database, "bad", broken.url)
+        add_channel(database, "good", http_sink.url)
+        [change] = add_incidents(database)
+        tell(database, change)
+        with database.write() as session:
+            session.execute(update(Notification).values(due_at=utc_now(), sender_run_id=None))
+        held = hold_run(database)
+        with database.write() as session:
+            session.execute(
+                update(Notification).where(Notification.channel == "bad").values(sender_run_id=held.run_id)
+            )
+
+        work(context_of(held))
+
+    assert told(database) == [("bad", "firing", "failed"), ("good", "firing", "sent")]
+    assert len(broken.requests) == 2
+
+
+def test_what_a_node_names_and_is_not_there_is_said_where_the_others_fail(database: Database) -> None:
+    with HttpSink(default=410) as gone:
+        add_channel(database, "a", gone.url)
+
+        with pytest.raises(PermanentError, match=r"a: .*410.*; channel 'ghost' is not active"):
+            tell(database, *add_incidents(database), channels=["a", "ghost"])
+
+
+def test_what_could_not_be_composed_is_logged_without_its_traceback(
+    database: Database, http_sink: HttpSink, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_channel(database, "a", http_sink.url)
+
+    def view(_session: Any, _ids: Any) -> Any:
+        raise KeyError("password=hunter2")
+
+    monkeypatch.setattr(facts.alerts, "view_incidents", view)
+
+    with caplog.at_level("ERROR", "watchkeeper.notify"), pytest.raises(PermanentError):
+        tell(database, *add_incidents(database))
+
+    [record] = [record for record in caplog.records if record.message == "notification not composed"]
+    assert record.exc_info is None
+    assert "hunter2" not in caplog.text

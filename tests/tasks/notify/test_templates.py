@@ -16,7 +16,7 @@ from tasks.errors import faults_of
 from tasks.notify import templates
 from tasks.notify.channels.base import DriverConfig
 from tasks.notify.message import MAX_MESSAGE_CHARS, Notification
-from tasks.notify.templates import TemplateRef, body_of, html_of, payload_of, text_of
+from tasks.notify.templates import TemplateRef, body_of, html_of, text_of
 from tasks.notify.templating import renderer as renderer_module
 from tasks.notify.templating.renderer import Renderer
 from tasks.notify.templating.sandbox import VARIABLES
@@ -76,6 +76,10 @@ def text(template, **changes):
     return text_of("slack", template, notification(**changes))
 
 
+def payload_of(kind, template, notification):
+    return body_of(kind, payload_template=template, template=None, notification=notification).payload
+
+
 def pid_of(renderer):
     return renderer._child.process.pid
 
@@ -111,6 +115,13 @@ def test_without_a_template_the_built_in_text_goes_out_and_nothing_is_started(re
 )
 def test_a_template_says_it_in_the_operators_words(template, said):
     assert text(template) == said
+
+
+def test_a_stand_in_says_for_whom_it_stands_in_whatever_the_template():
+    told = {"tags": {"instead_of": "ops"}}
+
+    assert text("{{ severity }}", **told) == "Channel ops could not be told, so this one is.\n\ncritical"
+    assert html_of("email", "<b>x</b>", notification(**told)).startswith("<p>Channel ops could not be told")
 
 
 def test_every_variable_is_known_and_every_known_one_is_there():
@@ -528,7 +539,6 @@ def test_a_payload_that_fails_is_the_text_and_says_so(template, reason):
 
     body = body_of("generic", payload_template=template, template="{{ severity }}", notification=made)
 
-    assert payload_of("generic", template, made) is None
     assert body.payload is None
     note = f"(The payload template of the channel could not be used: {reason}; this is the built-in payload.)"
     assert body.text == f"{note}\n\ncritical"
