@@ -7,7 +7,7 @@ several things does so in this order: an incident's group, a run, channel states
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
@@ -25,6 +25,7 @@ from tasks.notify.schedule import given_up_before
 
 RESTING = "the channel failed several times in a row and is left alone for a moment"
 SWITCHED_OFF = "the channel is switched off"
+DISABLED_LOOK_SECONDS = 600.0
 GONE = "there is no such channel any more"
 
 
@@ -105,8 +106,10 @@ def claim(
     for name, rows in by_channel.items():
         if name in active:
             _claim_of(claimed, states[name], rows, active[name], now=now, lost_at=lost_at)
-        elif channels.find(session, name):
-            _hold_back(claimed, [(row, row.due_at) for row in rows], SWITCHED_OFF, now)
+        elif channel := channels.find(session, name):
+            # A channel that is switched off no run looks at; that a config says so is seen only here.
+            look_at = now + timedelta(seconds=DISABLED_LOOK_SECONDS) if channel.is_active else None
+            _hold_back(claimed, [(row, look_at or row.due_at) for row in rows], SWITCHED_OFF, now)
         else:
             _give_up(claimed, rows, GONE)
     claimed.messages.sort(key=lambda message: message.pk)

@@ -180,6 +180,21 @@ def test_messages_to_a_channel_that_was_removed_become_dead_letters_and_another_
     assert messages(database, channel="gone")[0].error_message == GONE
 
 
+def test_messages_to_a_channel_whose_config_disables_it_wait_and_cost_few_runs(database: Database) -> None:
+    with HttpSink(default=503) as sink:
+        add_channel(database, "a", sink.url)
+        with pytest.raises(PermanentError):
+            tell(database, *add_incidents(database))
+        with database.write() as session:
+            config = {"endpoint": sink.url, "disabled": True}
+            channels.edit_channel(session, "a", config=config)
+            session.execute(update(Notification).values(due_at=utc_now()))
+
+        runs_needed = redeliver(database)
+
+    assert (runs_needed, len(sink.requests), told(database)) == (1, 1, [("a", "firing", "pending")])
+
+
 def test_messages_to_a_channel_that_is_switched_off_wait_untried_and_go_when_it_is_on_again(
     database: Database, http_sink: HttpSink
 ) -> None:
