@@ -20,12 +20,12 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import AwaitingRetry, Cancelling
 from sinks import Answer, HttpSink, ReceivedRequest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from stack import LiveStack, live_stack, wait_until
 
 from flows.presets import preset
 from storage import definitions
-from storage.tables import Delivery, Notification, PipelineRun
+from storage.tables import ChannelState, Delivery, Notification, PipelineRun
 from storage.vocabulary import DeliveryStatus, NotificationStatus, RunStatus
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
@@ -73,6 +73,13 @@ def stack(sink: MoodySink) -> Iterator[LiveStack]:
             definitions.save(session, name="slow", config=slow)
         time.sleep(5.5)  # the receiver looks for new names of pipelines every 5 s
         yield stack
+
+
+@pytest.fixture(autouse=True)
+def well(stack: LiveStack) -> None:
+    """The channel does not rest any more from what the test before had it refuse."""
+    with stack.database.write() as session:
+        session.execute(delete(ChannelState))
 
 
 def test_a_definition_saved_under_a_new_name_runs_in_prefect(stack: LiveStack, sink: MoodySink) -> None:
