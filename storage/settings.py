@@ -139,7 +139,10 @@ class Settings(BaseSettings):
 
 
 def load() -> Settings:
-    """Read the settings from the environment. Raises SettingsError that names each wrong variable."""
+    """The settings by the environment, shared by all who ask: nobody may change what is in them.
+
+    Raises SettingsError that names each wrong variable.
+    """
     return _load(frozenset((name, text) for name, text in os.environ.items() if name.upper().startswith(READ)))
 
 
