@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+AGAIN := $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -16,11 +17,11 @@ demo: $(STAMP) ## Send one real webhook through the whole pipeline and show its 
 	@$(BIN)/watchkeeper demo
 
 # Many tests wait for real processes, so more of them run at a time than there are cores; a file's stay together.
-# Those that kill parts of a whole stack have the machine for themselves.
+# Those that kill parts of a whole stack have the machine for themselves. What failed beside others has it once more.
 test: $(STAMP) ## Run all tests. ARGS="-k name" picks some.
 ifeq ($(strip $(ARGS)),)
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --ignore tests/faults
-	@$(BIN)/python -m pytest tests/faults
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --ignore tests/faults || $(AGAIN) --ignore tests/faults
+	@$(BIN)/python -m pytest tests/faults || $(AGAIN) tests/faults
 else
 	@$(BIN)/python -m pytest $(ARGS)
 endif

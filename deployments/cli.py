@@ -23,7 +23,7 @@ app = App(
 )
 # By path, so that a command imports only what it needs, and --help nothing. For that their help texts stand here.
 app.command(
-    "deployments.check_commands:check_health",
+    "deployments.commands.check_commands:check_health",
     name="check-health",
     usage="Usage: watchkeeper check-health [CHECKER...] [OPTIONS]",
     help="""Check this host's health, and say it in a table or as JSON.
@@ -35,7 +35,7 @@ app.command(
     """,
 )
 app.command(
-    "deployments.run_check_command:run_check",
+    "deployments.commands.run_check_command:run_check",
     name="run-check",
     help="""Run one checker, with flags for its config: `watchkeeper run-check cpu --help` lists them.
 
@@ -43,16 +43,35 @@ app.command(
     """,
 )
 app.command(
-    "deployments.run_pipeline_command:run_pipeline",
+    "deployments.commands.run_pipeline.command:run_pipeline",
     name="run-pipeline",
-    help="""Run a pipeline here and now, as cron would. So far: local-monitor, which --checks-only names.
+    help="""Run a pipeline with a sample, a file or JSON, and show how it goes.
 
-    Checks this host, raises alerts of what is found, and tells people. Needs no running server: the embedded
-    database is started for it where it does not run. Exits with 1 when the run failed, whatever was found.
+    It is the one that --definition or --config names, else that of WATCHKEEPER_PIPELINE (full).
+
+    A running worker takes it up; where none runs it is executed here. The embedded database is started for it
+    where it does not run. --checks-only checks this host instead, as cron would: the pipeline local-monitor.
+    Exits with 1 when the run failed, whatever was found, and with 2 for wrong use.
     """,
 )
 app.command(
-    "deployments.recommendation_command:get_recommendations",
+    "deployments.commands.resume_command:resume",
+    name="resume",
+    help="""Let a run that failed, or whose process died, go on after the last stage that succeeded.
+
+    A running worker takes it up; where none runs it is executed here. Exits with 1 when it failed again.
+    """,
+)
+app.command(
+    "deployments.commands.monitor_command:monitor_pipeline",
+    name="monitor-pipeline",
+    help="""List runs of pipelines, newest first, or show one; --follow goes on until Ctrl-C.
+
+    With --run-id and --follow it ends with the run, and exits with 1 if that failed.
+    """,
+)
+app.command(
+    "deployments.commands.recommendation_command:get_recommendations",
     name="get-recommendations",
     help="""Say what is probably wrong on this host, or with --incident-id about an incident, and what to do next.
 
@@ -66,7 +85,7 @@ app.command(
     """,
 )
 app.command(
-    "deployments.provider_commands:providers",
+    "deployments.commands.provider_commands:providers",
     name="providers",
     help="""Saved AI providers, of which at most one is active. They need the extra watchkeeper[ai].
 
@@ -74,7 +93,7 @@ app.command(
     """,
 )
 app.command(
-    "deployments.eval_command:evaluate",
+    "deployments.commands.eval_command:evaluate",
     name="eval",
     help="""Score a provider by recorded incidents whose answers are known; without --provider the local rules.
 
@@ -86,7 +105,35 @@ app.command(
     """,
 )
 app.command(
-    "deployments.channel_commands:channels",
+    "deployments.commands.setup.command:setup",
+    name="setup",
+    help="""Set Watchkeeper up: what it is for, what it checks, who analyses, who is told, and who posts.
+
+    It asks, with what is there as defaults; flags answer ahead, and with --yes nothing is asked. Each channel can
+    be tried. Nothing is stored until all is confirmed, and running it twice changes nothing.
+
+    Secrets are kept in files under WATCHKEEPER_HOME/secrets, or stay in variables; never in the database.
+    """,
+)
+app.command(
+    "deployments.commands.apply_commands:apply",
+    name="apply",
+    help="""Make the installation as a file says: definitions, routes, channels, providers, schedules, sources.
+
+    All of it or nothing, in one transaction; running it twice changes nothing. What the file does not name stays,
+    unless --prune stands there. Secrets are given by reference; what is wrong is said with its place, all at once.
+    """,
+)
+app.command(
+    "deployments.commands.apply_commands:export",
+    name="export",
+    help="""Write the installation as a file that `watchkeeper apply` takes.
+
+    References to secrets stay. A secret that is kept in clear text is not written: a variable stands for it.
+    """,
+)
+app.command(
+    "deployments.commands.channel_commands:channels",
     name="channels",
     help="""Where notifications go: save, list, try, switch on and off.
 
@@ -94,7 +141,7 @@ app.command(
     """,
 )
 app.command(
-    "deployments.notify_trial_command:test_notify",
+    "deployments.commands.notify_trial_command:test_notify",
     name="test-notify",
     help="""Send a real message now: through the first active channel, or the one that is named.
 
@@ -103,25 +150,70 @@ app.command(
     """,
 )
 app.command(
-    "deployments.delivery_commands:deliveries",
+    "deployments.commands.delivery_commands:deliveries",
     name="deliveries",
     help="Accepted webhooks: list them, look at one, replay, discard.",
 )
 app.command(
-    "deployments.notification_commands:notifications",
+    "deployments.commands.notification_commands:notifications",
     name="notifications",
     help="Messages to people: list them, look at one, retry, discard.",
 )
 app.command(
-    "deployments.parse_command:parse",
+    "deployments.commands.parse_command:parse",
     name="parse",
     help="""Print what a webhook's body would become, as JSON: source, alerts and errors. Nothing is stored.
 
     Exits with 0 if it could be parsed, else with 1 and the reason.
     """,
 )
+app.command(
+    "deployments.commands.definition_commands:definitions",
+    name="definitions",
+    help="Saved pipelines: list, show, validate, apply, export, switch on and off, delete.",
+)
+app.command(
+    "deployments.commands.route_commands:routes",
+    name="routes",
+    help="Which pipeline takes which webhook, where its URL does not say. `definitions apply` changes them.",
+)
+app.command(
+    "deployments.commands.trace_command:trace",
+    name="trace",
+    help="""Tell the whole way of one alert: delivery, alert, incident, runs and stages, analyses, messages.
+
+    It is named by an alert's id (12, or alert:12) or fingerprint, by a trace, run or delivery id, or by the first
+    eight or more characters of any of these. Where several fit they are listed, and the command exits with 1.
+    """,
+)
+app.command(
+    "deployments.commands.prune_command:prune",
+    name="prune",
+    help="""Let go now of what was kept long enough, as the worker of `up` does every hour.
+
+    For a machine with nothing but cron. The settings WATCHKEEPER_RETAIN_… say how long what is kept.
+    """,
+)
+app.command(
+    "deployments.commands.report_command:report",
+    name="report",
+    help="The last 24 hours and 7 days in figures.",
+)
+app.command(
+    "deployments.commands.doctor_command:doctor",
+    name="doctor",
+    help="""Say what is wrong with this installation, and what to do about it.
+
+    Looks at settings, home folder, disks, database, receiver, inbox, workers, runs, Prefect's server with its
+    deployments and schedules, clocks, channels, provider and retention. Starts nothing, and changes nothing; works
+    with everything down. Exits with 1 where there is a fault; warnings do not count.
+    """,
+)
 FAIL_FLAGS = {"--fail-on-warning", "--fail-on-critical"}
 UNKNOWN = 3
+INTERRUPTED = 130
+# As a shell says of a program that wrote to a pipe which nobody reads any more.
+UNREAD = 141
 
 
 @app.command
@@ -176,7 +268,9 @@ def main() -> None:
     try:
         app(exit_on_error=False)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # who reads no further has seen enough
+        sys.exit(UNREAD)
     except CycloptsError:  # it has said why
         sys.exit(_failure(WRONG_USE))
     except Exception as error:
@@ -190,6 +284,17 @@ def main() -> None:
         message, code = said
         say(f"watchkeeper: {message}")
         sys.exit(_failure(code))
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        from deployments.commands.check_output import abandon  # noqa: PLC0415  (needed by few)
+
+        abandon(sys.stdout)
 
 
 def _failure(code: int) -> int:

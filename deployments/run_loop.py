@@ -20,6 +20,7 @@ from flows.executor import Executor, run_in_prefect
 from flows.pipeline import PipelineFlow
 from flows.prefect_link import PrefectLink
 from flows.relay import Relay
+from flows.retention import RETENTION
 from flows.slots import Slots
 from storage import database
 from storage.settings import Settings
@@ -52,6 +53,7 @@ class RunLoop:
         self.slots = Slots(_slots(settings), on_free=self._ring)
         self.executor = Executor(self.slots)
         self.relay: Relay | None = None
+        self._pruning: asyncio.Task[None] | None = None
         self.started = threading.Event()
 
     def start(self) -> None:
@@ -92,12 +94,17 @@ class RunLoop:
     async def _execute(self, flow_run: FlowRun, pipeline: str) -> None:
         slot = self.slots.place(pipeline)
         run_id = str(flow_run.parameters.get("run_id") or flow_run.id)
-        await self.executor.spawn(run_id, slot, run_in_prefect(self._flow_of(pipeline), flow_run))
+        execution = self.executor.spawn(run_id, slot, run_in_prefect(self._flow_of(pipeline), flow_run))
+        if pipeline == RETENTION:
+            self._pruning = execution
+        await execution
 
     async def _finish(self, timeout_seconds: float) -> None:
         if self.relay:
             self.relay.stop()
             await self._relaying
+        if self._pruning:
+            self._pruning.cancel()  # what is left over is the next one's; nobody need wait for it
         await self.executor.drain(timeout_seconds)
         await self.executor.client.close()
 

@@ -1,5 +1,6 @@
 """The parts of `watchkeeper up`: what each is started with, and how to tell that it works."""
 
+import os
 import secrets
 import signal
 import socket
@@ -19,6 +20,7 @@ from storage.settings import Settings
 
 PROBE_SECONDS = 2.0
 PRIVATE = 0o600
+DAY_SECONDS = 86_400
 
 
 class StackError(Exception):
@@ -66,7 +68,7 @@ def plan(settings: Settings, choice: Choice, environ: Mapping[str, str]) -> Stac
     api_url = settings.prefect_api_url or f"http://127.0.0.1:{settings.prefect_port}/api"
     auth = environ.get("PREFECT_API_AUTH_STRING", "")
     if starts_server:
-        auth = _own_auth_string(settings.home)
+        auth = auth or _own_auth_string(settings.home)
         if not is_light:
             prefect_database = prefect_database or embedded.url("prefect", "postgresql+asyncpg")
     env = _common_env(settings, api_url, auth)
@@ -128,7 +130,7 @@ def _migration(settings: Settings) -> Callable[[], None]:
         try:
             migrate.upgrade(database)
             with database.write() as session:
-                from flows.library import save_presets  # noqa: PLC0415  (keeps `up --help` fast)
+                from tasks.definition.library import save_presets  # noqa: PLC0415  (keeps `up --help` fast)
 
                 save_presets(session)
         finally:
@@ -163,6 +165,7 @@ def _server_part(settings: Settings, env: dict[str, str], database: str | None, 
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}",
         "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
     }
+    own |= {key: value for key, value in _retention_env(settings).items() if key not in os.environ}
     if database:
         own["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database
     command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
@@ -178,6 +181,14 @@ def _server_part(settings: Settings, env: dict[str, str], database: str | None, 
         stop_timeout_seconds=10,
         ready_timeout_seconds=120,
     )
+
+
+def _retention_env(settings: Settings) -> dict[str, str]:
+    """Prefect's flow runs stay as long as our runs; 0 days are for ever."""
+    vacuum = "PREFECT_SERVER_SERVICES_DB_VACUUM"
+    if not settings.retain_runs_days:
+        return {f"{vacuum}_ENABLED": "events"}
+    return {f"{vacuum}_RETENTION_PERIOD": str(settings.retain_runs_days * DAY_SECONDS)}
 
 
 def _worker_part(settings: Settings, env: dict[str, str], logs: Path, prepare: Callable[[], None]) -> Part:

@@ -17,7 +17,7 @@ from webhook_app import exposure, keyring
 
 def run(settings: Settings, choice: Choice, say: Callable[[str], None]) -> None:
     """Start the parts and keep them up. Raises SettingsError, StackError, PartFailed."""
-    _check_names(settings)
+    check_names(settings)
     access_notes = _check_access(settings) if choice.web else []
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,8 @@ def run(settings: Settings, choice: Choice, say: Callable[[str], None]) -> None:
     say("stopped")
 
 
-def _check_names(settings: Settings) -> None:
+def check_names(settings: Settings) -> None:
+    """Refuse sources and checkers that there are not. Raises SettingsError."""
     if unknown := sorted(settings.source_timezones.keys() - SOURCES.keys()):
         raise SettingsError(
             f"WATCHKEEPER_SOURCE_TIMEZONES: unknown source {unknown[0]!r}; one of {', '.join(SOURCES)}"

@@ -23,7 +23,8 @@ from webhook_app import exposure, keyring
 from webhook_app.app import create_app
 from webhook_app.refusals import RefusalLog
 
-THREADS = 16
+# More than webhook_app/places.py gives away, so that webhooks find one.
+THREADS = 22
 # A client that sends nothing for so long is cut off.
 IDLE_SECONDS = 20
 MAX_CONNECTIONS = 2000
@@ -63,9 +64,9 @@ class JsonErrorChannel(HTTPChannel):  # type: ignore[misc]  # waitress has no ty
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT; the requests that are being answered are answered."""
-    logs.set_up()
     try:
         current = settings.load()
+        logs.set_up(current)
         refusal = exposure.why_not_bound(current.host, keyring.load(current))
     except settings.SettingsError as error:
         refusal = str(error)

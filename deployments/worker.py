@@ -1,12 +1,14 @@
 """The warm worker's process."""
 
 import asyncio
+import logging
 import os
 import signal
 import threading
 from pathlib import Path
 
 from deployments import logs
+from deployments.engine_lines import is_news
 from deployments.ready import READY_FILE
 from deployments.work_pool import WORK_POOL
 from deployments.worker_type import WarmWorker
@@ -47,6 +49,8 @@ def _tell_ready(worker: WarmWorker, ready_file: Path) -> None:
 def main() -> None:
     """Run the worker's process."""
     logs.set_up()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(is_news)
     asyncio.run(serve())
 
 

@@ -1,7 +1,14 @@
-"""One flow per preset, and that of redelivery, at a module path that Prefect can load: `flows.catalog.full`."""
+"""One flow per pipeline, at a module path that Prefect can load: `flows.catalog.full`.
+
+A saved definition that is no preset has a path too, made from its name: `flows.catalog.saved_night_2d_shift`.
+"""
+
+import re
+from functools import lru_cache
 
 from flows.pipeline import PipelineFlow, build_flow
-from flows.presets import PRESETS, REDELIVERY, preset
+from flows.retention import RETENTION, prune_flow
+from tasks.definition.presets import PRESETS, REDELIVERY, preset
 
 local_monitor = build_flow("local-monitor", preset("local-monitor").description)
 local_smart = build_flow("local-smart", preset("local-smart").description)
@@ -21,14 +28,35 @@ FLOWS: dict[str, PipelineFlow] = {
     REDELIVERY: redelivery,
 }
 if FLOWS.keys() != {*PRESETS, REDELIVERY}:
-    raise RuntimeError("flows.catalog and flows.presets name different presets")
+    raise RuntimeError("flows.catalog and tasks.definition.presets name different presets")
+
+SAVED = "saved_"
+# Letters and digits stand for themselves, any other character is its code point between two underscores.
+_OTHER = re.compile(r"[^A-Za-z0-9]")
+_CODE = re.compile(r"_([0-9a-f]+)_")
 
 
 def entrypoint_of(name: str) -> str:
     """The entrypoint of a flow, as a deployment names it."""
-    return f"flows.catalog.{name.replace('-', '_')}"
+    if name in FLOWS:
+        return f"{__name__}.{name.replace('-', '_')}"
+    return f"{__name__}.{SAVED}" + _OTHER.sub(lambda other: f"_{ord(other[0]):x}_", name)
 
 
 def flow_of(name: str) -> PipelineFlow:
-    """The flow of a pipeline; one is built for a saved definition that is no preset."""
-    return FLOWS.get(name) or build_flow(name)
+    """The flow of a pipeline, or of retention; one is built for a definition that is no preset."""
+    if name == RETENTION:
+        return prune_flow
+    return FLOWS.get(name) or _saved(name)
+
+
+@lru_cache(maxsize=256)
+def _saved(name: str) -> PipelineFlow:
+    return build_flow(name)
+
+
+def __getattr__(attribute: str) -> PipelineFlow:
+    """The flow of a saved definition, by the last part of its entrypoint."""
+    if not attribute.startswith(SAVED):
+        raise AttributeError(f"module {__name__!r} has no attribute {attribute!r}")
+    return flow_of(_CODE.sub(lambda code: chr(int(code[1], 16)), attribute.removeprefix(SAVED)))

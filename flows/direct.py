@@ -7,13 +7,13 @@ then, Prefect or this, goes on from where it stands.
 import asyncio
 from typing import Any
 
-from flows.definition import Node
 from flows.execution import Outcome, PostponedError, execute
-from flows.kinds import KINDS
 from storage import database, stages
 from storage.vocabulary import RunVia
 from tasks.attempt import NodeOrder, StageKind, attempt_node
 from tasks.backoff import retry_delay_seconds
+from tasks.definition.kinds import KINDS
+from tasks.definition.model import Node
 from tasks.errors import is_retryable
 
 

@@ -11,11 +11,11 @@ from prefect.flow_engine import run_flow_async
 
 from flows.direct import run_directly
 from flows.execution import PostponedError
-from flows.library import UnknownPipelineError
 from flows.pipeline import PipelineFlow
 from flows.shared_client import SharedClient
 from flows.slots import RunSlot, Slots
-from storage.runs import LeaseLostError, RunHeldError
+from storage.log_fields import run_fields
+from storage.runs import LeaseLostError, RunHeldError, RunOverError
 from storage.stages import StaleAttemptError
 from tasks.attempt import current_slot
 
@@ -58,13 +58,12 @@ class Executor:
 
     async def _guarded(self, run_id: str, slot: RunSlot, work: Coroutine[Any, Any, None]) -> None:
         current_slot.set(slot)
+        run_fields.set({"run_id": run_id})  # with its trace_id once it is read
         try:
             await slot.take()
             await work
-        except (Abort, RunHeldError, LeaseLostError, StaleAttemptError, PostponedError) as error:
+        except (Abort, RunHeldError, RunOverError, LeaseLostError, StaleAttemptError, PostponedError) as error:
             log.info("run left", extra={"run_id": run_id, "reason": str(error)})
-        except UnknownPipelineError as error:
-            log.error("run cannot begin", extra={"run_id": run_id, "reason": str(error)})  # noqa: TRY400
         except Exception:
             log.exception("run crashed; it will be resumed", extra={"run_id": run_id})
         finally:

@@ -1,15 +1,12 @@
 """Runs that begin in Prefect rather than in the inbox: started by hand, by a schedule, or by the API."""
 
-import hashlib
-import json
 from typing import Any
-from uuid import uuid4
 
-from flows.library import find_definition
-from storage import database, inbox, runs, settings
-from storage.inbox import NewDelivery
-from storage.tables import Delivery
-from storage.vocabulary import DeliveryStatus, RunStatus
+from storage import database, runs, settings
+from storage.orders import order_run
+from storage.vocabulary import RunStatus
+from tasks import signals
+from tasks.definition.library import find_definition
 
 
 def run_for_flow(
@@ -21,35 +18,19 @@ def run_for_flow(
     """
     current = settings.load()
     with database.get().write() as session:
-        if runs.find_run(session, flow_run_id):
-            return flow_run_id
-        deliveries: list[Delivery] = []
-        if payload is not None:
-            body = json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace")
-            delivery = NewDelivery(
-                delivery_id=str(uuid4()),
-                trace_id=trace_id,
+        if runs.find_run(session, flow_run_id) is None:
+            order_run(
+                session,
+                definition_name=pipeline,
+                definition_version=find_definition(session, pipeline).version,
+                payload=payload,
                 source=source,
-                pipeline=pipeline,
                 environment=environment or current.environment,
-                body=body,
-                sha256=hashlib.sha256(body).hexdigest(),
-                status=DeliveryStatus.CLAIMED,
+                trace_id=trace_id,
+                run_id=flow_run_id,
+                flow_run_id=flow_run_id,
+                max_retries=current.max_retries_per_stage,
             )
-            inbox.accept(session, [delivery])
-            deliveries = [stored for stored in [inbox.find_delivery(session, delivery.delivery_id)] if stored]
-        runs.create_run(
-            session,
-            run_id=flow_run_id,
-            flow_run_id=flow_run_id,
-            definition_name=pipeline,
-            definition_version=find_definition(session, pipeline).version,
-            deliveries=deliveries,
-            trace_id=trace_id,
-            source=source,
-            environment=environment or current.environment,
-            max_retries=current.max_retries_per_stage,
-        )
     return flow_run_id
 
 
@@ -59,3 +40,4 @@ def skip_late_run(run_id: str) -> None:
         run = runs.find_run(session, run_id)
         if run:
             runs.complete(run, RunStatus.SKIPPED)
+            signals.run_ended(session, run)

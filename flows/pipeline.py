@@ -1,7 +1,7 @@
 """From a definition's name to a Prefect flow: nodes as tasks, the outcome as the flow's state."""
 
 from collections.abc import Coroutine
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -15,22 +15,25 @@ from prefect.exceptions import Abort, PrefectHTTPStatusError
 from prefect.states import Cancelled, Completed, Failed
 from prefect.tasks import Task
 
-from flows.definition import Node
 from flows.execution import InterruptedRunError, Outcome, execute
 from flows.intake import run_for_flow, skip_late_run
-from flows.kinds import KINDS
+from flows.lateness import is_late
 from flows.nodes import TASKS
 from flows.report import markdown_report, tags_of
-from storage import database, runs, settings
-from storage.runs import LeaseLostError, RunHeldError
+from storage import database, runs
+from storage.runs import LeaseLostError, RunHeldError, RunNotFoundError, RunOverError
 from storage.stages import StaleAttemptError
 from storage.vocabulary import RunStatus, RunVia
 from tasks.attempt import NodeOrder, StageKind, current_slot
 from tasks.backoff import retry_delay_seconds
+from tasks.definition.checking import DefinitionError
+from tasks.definition.kinds import KINDS
+from tasks.definition.library import UnknownPipelineError
+from tasks.definition.model import Node
 from tasks.errors import is_retryable
 
 # The run goes on elsewhere or later; this execution of it has nothing to say about its outcome.
-LEFT = (RunHeldError, LeaseLostError, StaleAttemptError, InterruptedRunError)
+LEFT = (RunHeldError, RunOverError, LeaseLostError, StaleAttemptError, InterruptedRunError)
 
 PipelineFlow = Flow[..., Coroutine[Any, Any, State[Any]]]
 
@@ -47,18 +50,27 @@ def build_flow(name: str, description: str = "") -> PipelineFlow:
     ) -> State[Any]:
         flow_run = _flow_run()
         if run_id is None:
-            run_id = await anyio.to_thread.run_sync(
-                lambda: run_for_flow(
-                    pipeline=name,
-                    flow_run_id=str(flow_run.id),
-                    payload=payload,
-                    source=source,
-                    environment=environment,
-                    trace_id=trace_id or str(uuid4()),
+            try:
+                run_id = await anyio.to_thread.run_sync(
+                    lambda: run_for_flow(
+                        pipeline=name,
+                        flow_run_id=str(flow_run.id),
+                        payload=payload,
+                        source=source,
+                        environment=environment,
+                        trace_id=trace_id or str(uuid4()),
+                    )
                 )
-            )
+            except (UnknownPipelineError, DefinitionError) as error:
+                return Failed(message=f"the pipeline cannot be run: {error}")
             await _tag(run_id)
-        if _is_late(flow_run):
+        try:
+            standing = await anyio.to_thread.run_sync(_standing, run_id)
+        except RunNotFoundError as error:
+            return Failed(message=str(error))
+        if standing.ended_well:
+            return Completed(message=standing.ended_well)
+        if standing.is_new and await _is_late(flow_run):
             return await anyio.to_thread.run_sync(_completed_late, run_id)
         try:
             outcome = await execute(
@@ -101,7 +113,7 @@ async def _call_node(node: Node, order: NodeOrder) -> dict[str, Any]:
         retries=retries,
         retry_delay_seconds=_delays(retries),
         retry_condition_fn=_may_retry,
-        timeout_seconds=order.timeout_seconds,
+        # No time limit of Prefect's: attempt_node has one, which begins with the place and records what it cuts.
     )
     try:
         output: dict[str, Any] = await task(order)
@@ -125,12 +137,29 @@ async def _may_retry(task: Task[..., Any], _task_run: TaskRun, state: State[Any]
     return False
 
 
-def _is_late(flow_run: Any) -> bool:
-    """Whether a scheduled run missed its time by more than an interval: after an outage all of them fire."""
-    if not flow_run.auto_scheduled or flow_run.expected_start_time is None:
+@dataclass(frozen=True)
+class _Standing:
+    """How a run stands before an execution. `ended_well` is the status of one that is over and did not fail."""
+
+    is_new: bool
+    ended_well: str
+
+
+def _standing(run_id: str) -> _Standing:
+    """One that is over and did not fail is not begun again, whoever presses Retry. Raises RunNotFoundError."""
+    with database.get().read() as session:
+        run = runs.find_run(session, run_id)
+        if run is None:
+            raise RunNotFoundError(f"no pipeline run {run_id}")
+        is_over = run.completed_at is not None and run.status is not RunStatus.FAILED
+        return _Standing(is_new=run.total_attempts == 0, ended_well=str(run.status) if is_over else "")
+
+
+async def _is_late(flow_run: FlowRun) -> bool:
+    if not flow_run.auto_scheduled:
         return False
-    interval = timedelta(seconds=settings.load().monitor_interval_seconds)
-    return bool(datetime.now(UTC) - flow_run.expected_start_time > interval)
+    async with get_client() as client:
+        return await is_late(client, flow_run)
 
 
 def _completed_late(run_id: str) -> State[Any]:
@@ -155,7 +184,10 @@ def _tags(run_id: str) -> list[str]:
 async def _report(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
     """What happened, as an artifact; after the final state, which nobody should wait for longer than needed."""
     run_id = str(flow_run.parameters.get("run_id") or flow_run.id)
-    report = await anyio.to_thread.run_sync(_render_report, run_id)
+    try:
+        report = await anyio.to_thread.run_sync(_render_report, run_id)
+    except RunNotFoundError:
+        return  # it could not even begin, and the state says why
     await acreate_markdown_artifact(markdown=report, key="what-happened", description=f"Run {run_id}")
 
 

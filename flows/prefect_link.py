@@ -28,6 +28,10 @@ class PrefectAwayError(Exception):
     """Prefect's server did not answer as it should."""
 
 
+class NoDeploymentError(Exception):
+    """Prefect has no deployment for a pipeline: nobody can run it any more, but a run that began may go on."""
+
+
 class FlowRunCancelledError(Exception):
     """Somebody has cancelled the flow run."""
 
@@ -38,12 +42,18 @@ class FlowRunCancelledError(Exception):
 
 @dataclass(frozen=True)
 class FlowRunOrder:
-    """A run that needs its flow run."""
+    """A run that needs its flow run.
+
+    One that was resumed goes on even where its flow run was cancelled: that cancel is done with. An ad-hoc one,
+    whose definition is saved under no name, has no flow run.
+    """
 
     run_id: str
     pipeline: str
     flow_run_id: str | None
     tags: Sequence[str]
+    is_resumed: bool = False
+    is_adhoc: bool = False
 
 
 class PrefectLink:
@@ -60,6 +70,7 @@ class PrefectLink:
         self._headers = headers
         self._register = register
         self._deployments: dict[str, UUID] = {}
+        self._turn = asyncio.Lock()
         # Reached or not, and answering orders or not, are told apart: a server whose database is gone
         # may still say that it is healthy.
         self._unreached_since: float | None = time.monotonic()
@@ -106,7 +117,8 @@ class PrefectLink:
     async def flow_run_for(self, order: FlowRunOrder) -> FlowRun:
         """The run's flow run, pending and about to be executed here; made if there is none.
 
-        Raises PrefectAwayError, and FlowRunCancelledError when it was cancelled, once it is pending all the same.
+        Raises PrefectAwayError, NoDeploymentError where there is none and none can be made, and
+        FlowRunCancelledError when it was cancelled, once it is pending all the same.
         """
         self._tried_at = time.monotonic()
         is_cancelled = False
@@ -114,10 +126,14 @@ class PrefectLink:
             async with asyncio.timeout(CALL_SECONDS), get_client() as client:
                 flow_run = await self._find(client, order) or await self._create(client, order)
                 state = flow_run.state
-                is_cancelled = bool(state and (state.is_cancelled() or state.is_cancelling()))
+                was_cancelled = bool(state and (state.is_cancelled() or state.is_cancelling()))
+                is_cancelled = was_cancelled and not order.is_resumed
                 if not (flow_run.state and flow_run.state.is_pending()):
                     await client.set_flow_run_state(flow_run.id, Pending(), force=True)
                     flow_run = await client.read_flow_run(flow_run.id)
+        except NoDeploymentError:
+            self._failing_since = None
+            raise
         except (httpx.HTTPError, PrefectException, TimeoutError, OSError) as error:
             self._failing_since = self._failing_since or time.monotonic()
             status = f" {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else ""
@@ -136,11 +152,17 @@ class PrefectLink:
         except (httpx.HTTPError, PrefectException, TimeoutError, OSError) as error:
             raise PrefectAwayError(type(error).__name__) from error
 
-    async def deployments(self, client: PrefectClient, *, again: bool = False) -> dict[str, UUID]:
-        """Deployment ids by pipeline name; registered on first use, or `again` when they have vanished."""
-        if again or not self._deployments:
-            self._deployments = await self._register(client)
-        return self._deployments
+    async def deployments(
+        self, client: PrefectClient, *, instead_of: dict[str, UUID] | None = None
+    ) -> dict[str, UUID]:
+        """Deployment ids by pipeline name; registered anew unless they are others than `instead_of` by now.
+
+        So of many runs that lack theirs one registers, and the others wait for it.
+        """
+        async with self._turn:
+            if instead_of is None or self._deployments is instead_of:
+                self._deployments = await self._register(client)
+            return self._deployments
 
     async def _find(self, client: PrefectClient, order: FlowRunOrder) -> FlowRun | None:
         if order.flow_run_id is None:
@@ -151,13 +173,17 @@ class PrefectLink:
             return None  # Prefect's database was wiped or vacuumed; ours is the truth
 
     async def _create(self, client: PrefectClient, order: FlowRunOrder) -> FlowRun:
+        known = self._deployments
         try:
-            return await self._create_once(client, order, await self.deployments(client))
+            return await self._create_once(client, order, known)
         except (ObjectNotFound, PrefectHTTPStatusError, KeyError) as error:
             # Prefect's database was wiped, or this is another server; of a deployment it says 404 in either form.
             if isinstance(error, PrefectHTTPStatusError) and error.response.status_code != httpx.codes.NOT_FOUND:
                 raise
-            return await self._create_once(client, order, await self.deployments(client, again=True))
+            deployments = await self.deployments(client, instead_of=known)
+            if order.pipeline not in deployments:
+                raise NoDeploymentError(order.pipeline) from None
+            return await self._create_once(client, order, deployments)
 
     @staticmethod
     async def _create_once(client: PrefectClient, order: FlowRunOrder, deployments: dict[str, UUID]) -> FlowRun:

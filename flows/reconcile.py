@@ -10,6 +10,7 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterId,
     FlowRunFilterState,
     FlowRunFilterStateType,
     FlowRunFilterTags,
@@ -25,18 +26,23 @@ from storage.vocabulary import RunStatus
 # A run that has just ended reports its end itself.
 SETTLED_AFTER = timedelta(seconds=30)
 LOST_AFTER = timedelta(seconds=60)
-UNFINISHED = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING])
+UNFINISHED = [StateType.PENDING, StateType.RUNNING]
+BROKEN_OFF = [StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
+# How far back it is looked for runs that were resumed without Prefect, after their flow run had failed.
+RESUMED_WITHIN = timedelta(days=1)
 
 
 async def close_finished(client: PrefectClient, *, tag: str) -> int:
     """Set the final state of flow runs whose runs are over, and put back those that were lost on the way.
 
-    Returns how many. Raises the client's errors.
+    One that failed and whose run was resumed while Prefect was away is over too, and well. Returns how many.
+    Raises the client's errors.
     """
-    wanted = FlowRunFilter(state=FlowRunFilterState(type=UNFINISHED), tags=FlowRunFilterTags(all_=[tag]))
-    flow_runs = await client.read_flow_runs(flow_run_filter=wanted, limit=200)
-    run_ids = {flow_run.id: str(flow_run.parameters.get("run_id") or flow_run.id) for flow_run in flow_runs}
-    ends = await asyncio.to_thread(_ends, run_ids)
+    flow_runs = await _read(client, tag, UNFINISHED)
+    ends = await asyncio.to_thread(_ends, _run_ids(flow_runs))
+    if resumed := await asyncio.to_thread(_resumed):
+        broken_off = await _read(client, tag, BROKEN_OFF, ids=resumed)
+        ends |= await asyncio.to_thread(_ends, _run_ids(broken_off))
     for flow_run in flow_runs:
         # Taken by a worker that died before it wrote our row: no other would ever take it.
         if flow_run.state_type is StateType.PENDING and await asyncio.to_thread(_is_lost, flow_run):
@@ -44,6 +50,27 @@ async def close_finished(client: PrefectClient, *, tag: str) -> int:
     for flow_run_id, state in ends.items():
         await client.set_flow_run_state(flow_run_id, state, force=True)
     return len(ends)
+
+
+async def _read(
+    client: PrefectClient, tag: str, types: list[StateType], *, ids: list[UUID] | None = None
+) -> list[FlowRun]:
+    wanted = FlowRunFilter(
+        id=FlowRunFilterId(any_=ids) if ids else None,
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)),
+        tags=FlowRunFilterTags(all_=[tag]),
+    )
+    return await client.read_flow_runs(flow_run_filter=wanted, limit=200)
+
+
+def _run_ids(flow_runs: list[FlowRun]) -> dict[UUID, str]:
+    return {flow_run.id: str(flow_run.parameters.get("run_id") or flow_run.id) for flow_run in flow_runs}
+
+
+def _resumed() -> list[UUID]:
+    with database.get().read() as session:
+        found = runs.find_resumed(session, since=utc_now() - RESUMED_WITHIN, limit=200)
+        return [UUID(flow_run_id) for flow_run_id in found]
 
 
 def _ends(run_ids: dict[UUID, str]) -> dict[UUID, State[None]]:

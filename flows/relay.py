@@ -15,22 +15,32 @@ from datetime import datetime, timedelta
 import httpx
 from prefect import get_client
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
-from flows.definition import DefinitionError
+from flows.beats import keep_beating
+from flows.execution import only_unended
 from flows.executor import Executor, run_in_prefect, run_without_prefect
 from flows.followups import keep_following_up
-from flows.library import UnknownPipelineError, find_definition
 from flows.owner import is_dead, this_process
 from flows.pipeline import PipelineFlow
-from flows.prefect_link import FlowRunCancelledError, FlowRunOrder, PrefectAwayError, PrefectLink
-from flows.presets import REDELIVERY
+from flows.prefect_link import (
+    FlowRunCancelledError,
+    FlowRunOrder,
+    NoDeploymentError,
+    PrefectAwayError,
+    PrefectLink,
+)
 from flows.reconcile import close_finished
 from flows.report import TAG, tags_of
-from flows.retention import keep_pruning
-from storage import database, handover, inbox, runs
+from flows.watch_definitions import DefinitionWatch
+from storage import database, handover, inbox, reservations, runs, stages
 from storage.settings import Settings
 from storage.tables import PipelineRun
 from storage.tables.base import utc_now
+from tasks import signals
+from tasks.definition.checking import DefinitionError
+from tasks.definition.library import UnknownPipelineError, find_definition
+from tasks.definition.presets import REDELIVERY
 from tasks.notify.schedule import given_up_before
 
 log = logging.getLogger("watchkeeper.relay")
@@ -42,6 +52,12 @@ RECONCILE_SECONDS = 20.0
 # A run that nobody holds and that has not moved for this long was let go of by a crash.
 IDLE_SECONDS = 5.0
 MAX_EXECUTIONS = 20
+# How long a run that was found lying is left to the worker that found it.
+RESERVED_SECONDS = 5.0
+
+
+class GivenUpError(Exception):
+    """A run whose executions never end by themselves."""
 
 
 class Relay:
@@ -60,12 +76,14 @@ class Relay:
         self._executor = executor
         self._flow_of = flow_of
         self._bell = asyncio.Event()
+        self._definitions = DefinitionWatch(link)
         self._is_stopping = False
         self._swept_at = 0.0
 
     def ring(self) -> None:
         """There may be something to do."""
         self._bell.set()
+        self._definitions.ring()
 
     def stop(self) -> None:
         """Claim nothing more."""
@@ -74,8 +92,15 @@ class Relay:
 
     async def run(self) -> None:
         """Work until stopped. The database being away is waited out."""
-        watches = (self._probe(), self._watch_cancels(), self._watch_ends(), keep_pruning(self._settings))
-        watchers = [asyncio.create_task(watch) for watch in (*watches, keep_following_up())]
+        watches = (
+            self._probe(),
+            self._watch_cancels(),
+            self._watch_ends(),
+            self._definitions.keep(),
+            keep_beating(self._link, self._executor),
+            keep_following_up(),
+        )
+        watchers = [asyncio.create_task(watch) for watch in watches]
         try:
             while not self._is_stopping:
                 self._bell.clear()
@@ -95,6 +120,7 @@ class Relay:
         finally:
             for watcher in watchers:
                 watcher.cancel()
+            await asyncio.gather(*watchers, return_exceptions=True)
 
     async def _probe(self) -> None:
         async with httpx.AsyncClient() as client:
@@ -151,6 +177,7 @@ class Relay:
         if is_sweep:
             self._swept_at = time.monotonic()
             await self._drop_orphans()
+        if is_sweep or await asyncio.to_thread(_has_queued):
             for order in await asyncio.to_thread(self._find_left):
                 self._start(order, is_direct=is_direct)
         has_place = self._executor.slots.free(REDELIVERY) > 0
@@ -217,10 +244,19 @@ class Relay:
                     log.warning("worker found dead", extra={"owner": owner, "runs": count})
             found = runs.find_unheld(session, idle_before=utc_now() - timedelta(seconds=IDLE_SECONDS))
             for run in found:
-                if run.total_attempts >= MAX_EXECUTIONS:
-                    message = f"given up after {run.total_attempts} executions that did not end"
-                    runs.fail(run, error_type="GivenUp", message=message, retryable=True)
-            return [_order(run) for run in found if run.completed_at is None]
+                if run.unended_attempts >= MAX_EXECUTIONS:
+                    self._give_up(session, run)
+            wanted = [run.run_id for run in found if not self._executor.is_running(run.run_id)]
+            ours = reservations.reserve(session, wanted, seconds=RESERVED_SECONDS)
+            return [_order(run) for run in found if run.run_id in ours]
+
+    @staticmethod
+    def _give_up(session: Session, run: PipelineRun) -> None:
+        message = f"given up after {run.unended_attempts} executions that did not end"
+        for row in stages.abandon_running(session, run.id, GivenUpError(message)):
+            signals.stage_ended(session, run, row)
+        runs.fail(run, error_type="GivenUp", message=message, retryable=True)
+        signals.run_ended(session, run)
 
     def _has_new(self) -> bool:
         """Whether somebody may have rung for a message. What runs left behind is left to the sweep."""
@@ -259,9 +295,14 @@ class Relay:
         if self._executor.is_running(order.run_id):
             return
         slot = self._executor.slots.place(order.pipeline)
-        is_direct = is_direct and not self._link.take_trial()
-        work = run_without_prefect(order.run_id) if is_direct else self._run_in_prefect(order)
-        self._executor.spawn(order.run_id, slot, work)
+        is_direct = order.is_adhoc or (is_direct and not self._link.take_trial())
+        self._executor.spawn(order.run_id, slot, self._execute(order, is_direct=is_direct))
+
+    async def _execute(self, order: FlowRunOrder, *, is_direct: bool) -> None:
+        only_unended.set(True)
+        if await asyncio.to_thread(_is_over, order.run_id):
+            return  # ended by another worker while this one had no place for it
+        await (run_without_prefect(order.run_id) if is_direct else self._run_in_prefect(order))
 
     async def _run_in_prefect(self, order: FlowRunOrder) -> None:
         try:
@@ -270,16 +311,35 @@ class Relay:
             log.warning("prefect refused a run", extra={"run_id": order.run_id, "error": str(error)})
             await asyncio.to_thread(_put_down, order.run_id, 1.0)
             return
+        except NoDeploymentError:
+            # A run goes on with the version it began with, also when its pipeline is gone.
+            log.info("run goes on without prefect: no deployment", extra={"run_id": order.run_id})
+            await run_without_prefect(order.run_id)
+            return
         except FlowRunCancelledError as cancelled:
             # It begins all the same, to end as cancelled at its first stage boundary, in Prefect and here.
             flow_run = cancelled.flow_run
             await asyncio.to_thread(_request_cancel, order.run_id)
+        if str(flow_run.id) != order.flow_run_id:
+            # Before the engine begins: whoever ordered the run waits for the address of its page.
+            await asyncio.to_thread(_note_flow_run, order.run_id, str(flow_run.id))
         await run_in_prefect(self._flow_of(order.pipeline), flow_run)
 
 
 def _count_waiting() -> dict[str, int]:
     with database.get().read() as session:
         return inbox.count_waiting(session)
+
+
+def _is_over(run_id: str) -> bool:
+    with database.get().read() as session:
+        run = runs.find_run(session, run_id)
+        return run is None or run.completed_at is not None
+
+
+def _has_queued() -> bool:
+    with database.get().read() as session:
+        return runs.has_queued(session)
 
 
 def _find_held() -> list[str]:
@@ -297,6 +357,11 @@ def _request_cancel(run_id: str) -> None:
         runs.request_cancel_of(session, run_id)
 
 
+def _note_flow_run(run_id: str, flow_run_id: str) -> None:
+    with database.get().write() as session:
+        runs.note_flow_run(session, run_id, flow_run_id=flow_run_id)
+
+
 def _request_cancels(flow_run_ids: list[str]) -> None:
     if not flow_run_ids:
         return
@@ -312,5 +377,10 @@ def _put_down(run_id: str, delay_seconds: float) -> None:
 
 def _order(run: PipelineRun) -> FlowRunOrder:
     return FlowRunOrder(
-        run_id=run.run_id, pipeline=run.definition_name, flow_run_id=run.flow_run_id, tags=tags_of(run)
+        run_id=run.run_id,
+        pipeline=run.definition_name,
+        flow_run_id=run.flow_run_id,
+        tags=tags_of(run),
+        is_resumed=run.resumed_at is not None and run.unended_attempts == 0,
+        is_adhoc=run.definition_config is not None,
     )

@@ -55,16 +55,19 @@ def markdown_report(session: Session, run_id: str) -> str:
     deliveries = inbox.deliveries_of(session, run.id)
     if len(deliveries) > 1:
         lines += [f"{len(deliveries)} deliveries were taken together."]
-    outputs = stages.outputs_of(session, run.id).values()
-    for output in outputs:
-        lines += _section(session, output)
+    by_node = stages.outputs_of(session, run.id)
+    outputs = by_node.values()
+    for node_id, output in by_node.items():
+        lines += _section(session, node_id, output)
+    for node_id, row in stages.failed_of(session, run.id).items():
+        lines += [f"Failed: {_plain(node_id)}: {_plain(row.error_message)}"]
     # From the messages themselves, which there are also where the stage that sends them failed.
     messages, passed_over = told.messages_of_run(session, run_id), told.passed_over_of_runs(session, [run.id])
     lines += _who_was_told(messages, passed_over, list(_missing(outputs)))
     return "\n\n".join(lines)
 
 
-def _section(session: Session, output: dict[str, Any]) -> list[str]:
+def _section(session: Session, node_id: str, output: dict[str, Any]) -> list[str]:
     match output.get("stage"):
         case Stage.INGEST:
             return _ingest(session, IngestResult.model_validate(output))
@@ -74,6 +77,8 @@ def _section(session: Session, output: dict[str, Any]) -> list[str]:
             return _analyses(AnalyzeResult.model_validate(output))
         case Stage.NOTIFY:
             return []  # the report ends with it
+        case Stage.TRANSFORM:
+            return [f"{_plain(node_id)}: {_plain(error)}" for error in output.get("errors", [])]
     return [f"Skipped: {_plain(str(output.get('skipped', '')))}"]
 
 

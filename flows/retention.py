@@ -1,62 +1,66 @@
-"""Forgetting what was kept long enough: the bodies of deliveries, and the ids that their senders gave them.
+"""The flow that lets go of what was kept long enough, every hour, in batches that hold nobody up.
 
-Every worker does this for itself. None waits for another: a batch passes over what somebody else holds.
+It is no pipeline: it takes no delivery and has no row among the runs. Prefect keeps its time, so while Prefect is
+away nothing is pruned.
 """
 
-import asyncio
-import logging
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Any
 
-from storage import database, retention
-from storage.retention import BODIES, SENDER_IDS, Perishable
-from storage.settings import Settings
+from prefect import flow, get_client
+from prefect.artifacts import acreate_table_artifact
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import State, StateType
+from prefect.context import FlowRunContext
+from prefect.states import Completed, Crashed
+
+from flows.pruning import prune, told
+from storage import settings
 from storage.tables.base import utc_now
+from tasks.definition import naming
 
-log = logging.getLogger("watchkeeper.worker")
-
-EVERY_SECONDS = 3600.0
-LOOK = 5000
-# One transaction each: while one lasts, SQLite takes no webhook.
-BATCH = 100
+RETENTION = naming.RETENTION
+EVERY = timedelta(hours=1)
 
 
-async def keep_pruning(settings: Settings) -> None:
-    """Prune now, and then every hour."""
-    while True:
-        try:
-            await prune(settings)
-        except Exception as error:  # noqa: BLE001  (it is tried again in an hour)
-            log.warning("not pruned", extra={"error": type(error).__name__})
-        await asyncio.sleep(EVERY_SECONDS)
+@flow(name=RETENTION, persist_result=False, validate_parameters=False, retries=3, retry_delay_seconds=60)
+async def prune_flow() -> State[Any]:
+    """Let go of runs, deliveries, check results, history and messages older than their settings say."""
+    if _is_late():
+        return Completed(name="Skipped", message="SKIPPED: due longer ago than one interval; the next one does it")
+    await _close_cut_off()
+    pruned = await prune(settings.load())
+    if rows := [{"what": name, "pruned": count} for name, count in pruned.items() if count]:
+        await acreate_table_artifact(table=rows, key=RETENTION, description="What was kept long enough")
+    return Completed(message=told(pruned))
 
 
-async def prune(settings: Settings) -> None:
-    """Forget everything whose time is over; 0 days are for ever. Raises SQLAlchemyError: the database is away."""
-    for part, days in ((BODIES, settings.retain_bodies_days), (SENDER_IDS, settings.retain_delivery_ids_days)):
-        if days:
-            count = await _forget_all(part, before=utc_now() - timedelta(days=days))
-            if count:
-                log.info("pruned", extra={"what": part.name, "count": count})
+def _is_late() -> bool:
+    """Whether this is one of the runs that all fire after an outage: the newest of them does for all."""
+    context = FlowRunContext.get()
+    flow_run = context.flow_run if context else None
+    if flow_run is None or not getattr(flow_run, "auto_scheduled", False) or flow_run.expected_start_time is None:
+        return False
+    return utc_now() - flow_run.expected_start_time > EVERY
 
 
-async def _forget_all(part: Perishable, *, before: datetime) -> int:
-    total = 0
-    while due := await asyncio.to_thread(_find_due, part, before):
-        forgotten = 0
-        for start in range(0, len(due), BATCH):
-            forgotten += await asyncio.to_thread(_forget, part, due[start : start + BATCH], before)
-        if not forgotten:  # somebody else is at all of them
-            break
-        total += forgotten
-    return total
-
-
-def _find_due(part: Perishable, before: datetime) -> list[int]:
-    with database.get().read() as session:
-        return retention.find_due(session, part, before=before, limit=LOOK)
-
-
-def _forget(part: Perishable, pks: Sequence[int], before: datetime) -> int:
-    with database.get().write() as session:
-        return retention.forget(session, part, pks, before=before)
+async def _close_cut_off() -> None:
+    """End flow runs of this flow whose worker died: they have no run of ours by which that would be found."""
+    going = FlowRunFilterStateType(any_=[StateType.RUNNING])
+    async with get_client() as client:
+        left = await client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[RETENTION])),
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=going),
+                start_time=FlowRunFilterStartTime(before_=utc_now() - EVERY),
+            ),
+        )
+        for flow_run in left:
+            await client.set_flow_run_state(flow_run.id, Crashed(message="its worker died"), force=True)

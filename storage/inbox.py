@@ -21,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, aliased, undefer
 
+from storage import tallies
 from storage.tables import Alert, Delivery, PipelineRun, RunDelivery
 from storage.tables.base import utc_now
 from storage.tables.inbox import WAITS
@@ -63,6 +64,7 @@ class NewDelivery:
     sender_delivery_id: str | None = None
     status: DeliveryStatus = DeliveryStatus.WAITING
     reason: str = ""
+    route: str = ""
 
     def as_row(self) -> dict[str, Any]:
         """The column values of its row."""
@@ -72,6 +74,7 @@ class NewDelivery:
             "source": self.source,
             "pipeline": self.pipeline,
             "environment": self.environment,
+            "route": self.route,
             "headers": self.headers,
             "body": self.body,
             "body_bytes": len(self.body),
@@ -176,6 +179,8 @@ def finish(session: Session, pks: Sequence[int], *, reason: str = "") -> None:
         .where(Delivery.id.in_(pks))
         .values(status=DeliveryStatus.DONE, reason=reason, finished_at=utc_now())
     )
+    if pks:
+        tallies.add(session, tallies.DELIVERIES, what="", outcome=DeliveryStatus.DONE, count=len(pks))
 
 
 def quarantined_sources(session: Session) -> set[str]:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from storage.database import Database
@@ -18,6 +20,16 @@ def upgrade(database: Database) -> None:
         if not database.is_sqlite:
             connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
         command.upgrade(_config(connection), "head")
+
+
+def head() -> str:
+    """The revision that this version of the code needs."""
+    return ScriptDirectory(str(FOLDER)).get_current_head() or ""
+
+
+def revision_of(connection: Connection) -> str:
+    """The revision that a database has; empty where it has no tables of ours."""
+    return MigrationContext.configure(connection).get_current_revision() or ""
 
 
 def _config(connection: Connection) -> Config:

@@ -13,6 +13,7 @@ from sqlalchemy import and_, exists, func, or_, select, tuple_, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, aliased
 
+from storage import tallies
 from storage.records import IncidentChange
 from storage.redaction import redact_text
 from storage.storable import storable_text
@@ -384,4 +385,7 @@ def _finish(session: Session, claimed: ClaimedNotification, /, **values: object)
         )
         .values(**values, updated_at=utc_now())
     )
-    return isinstance(result, CursorResult) and result.rowcount == 1
+    is_mine = isinstance(result, CursorResult) and result.rowcount == 1
+    if is_mine and (status := values["status"]) is not NotificationStatus.PENDING:
+        tallies.add(session, tallies.NOTIFICATIONS, what=claimed.channel, outcome=str(status))
+    return is_mine

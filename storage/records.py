@@ -260,6 +260,15 @@ class NotifyResult(Record):
     errors: list[str] = Field(default_factory=list)
 
 
+class TransformResult(Record):
+    """Output of a transform node: what it took from an earlier node's output; None where nothing was there."""
+
+    stage: Stage = Stage.TRANSFORM
+    source_node: str
+    transformed: Any = None
+    errors: list[str] = Field(default_factory=list)
+
+
 class AlertView(Record):
     """An alert as analysis and messages see it."""
 

@@ -24,8 +24,20 @@ class RunNotFoundError(Exception):
     """There is no run of that id."""
 
 
+class RunStateError(Exception):
+    """What is asked of a run does not go with its status; the message says why."""
+
+    def __init__(self, message: str, *, status: RunStatus) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class RunHeldError(Exception):
     """Somebody else executes the run now."""
+
+
+class RunOverError(Exception):
+    """The run has ended since it was found lying."""
 
 
 class LeaseLostError(Exception):
@@ -46,6 +58,7 @@ class HeldRun:
     definition_version: int
     flow_run_id: str | None
     node_configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    definition_config: Mapping[str, Any] | None = None
 
 
 def create_run(
@@ -61,11 +74,12 @@ def create_run(
     max_retries: int = 3,
     flow_run_id: str | None = None,
     node_configs: Mapping[str, Mapping[str, Any]] | None = None,
+    definition_config: Mapping[str, Any] | None = None,
 ) -> PipelineRun:
     """A pending run, holding `deliveries`. One delivery lends the run its trace_id, source and environment.
 
     `node_configs`, by node type, hold for every node of the type, before the definition's own keys; they hold no
-    secret, only references.
+    secret, only references. `definition_config` is the definition of a run whose definition has no saved name.
     """
     first = deliveries[0] if deliveries else None
     sources = {delivery.source for delivery in deliveries}
@@ -80,6 +94,7 @@ def create_run(
         max_retries=max_retries,
         flow_run_id=flow_run_id,
         node_configs={node_type: dict(config) for node_type, config in (node_configs or {}).items()},
+        definition_config=None if definition_config is None else dict(definition_config),
     )
     session.add(run)
     session.flush()
@@ -123,6 +138,7 @@ def lease_run(session: Session, run_id: str, *, owner: str, lease_seconds: float
         definition_version=run.definition_version,
         flow_run_id=run.flow_run_id,
         node_configs=run.node_configs,
+        definition_config=run.definition_config,
     )
 
 
@@ -134,8 +150,10 @@ def start(session: Session, held: HeldRun, *, via: RunVia, flow_run_id: str | No
     run = session.get_one(PipelineRun, held.pk)
     run.started_at = run.started_at or utc_now()
     run.total_attempts += 1
+    run.unended_attempts += 1
     if run.completed_at is not None:
         run.completed_at = None
+        run.resumed_at = utc_now()
         run.cancel_requested_at = None
         handover.revive(session, run_id=run.run_id)
     run.via = via
@@ -143,6 +161,11 @@ def start(session: Session, held: HeldRun, *, via: RunVia, flow_run_id: str | No
     if run.total_attempts > 1:
         run.status = RunStatus.RETRYING
     session.flush()
+
+
+def note_flow_run(session: Session, run_id: str, *, flow_run_id: str) -> None:
+    """Record which flow run shows a run, before it begins."""
+    _update(session, PipelineRun.run_id == run_id, flow_run_id=flow_run_id)
 
 
 def renew_lease(session: Session, held: HeldRun, *, lease_seconds: float) -> None:
@@ -158,12 +181,24 @@ def release_lease(session: Session, held: HeldRun) -> None:
 
 
 def put_down(session: Session, run_id: str, *, owner: str, delay_seconds: float) -> None:
-    """Leave a run that could not be begun or is to go on later; it is found again after the delay."""
+    """Leave a run that could not be begun, or is not to go on here; it is found again after the delay."""
     _update(
         session,
         PipelineRun.run_id == run_id,
         PipelineRun.lease_owner == owner,
         PipelineRun.completed_at.is_(None),
+        lease_owner="",
+        lease_expires_at=utc_now() + timedelta(seconds=delay_seconds),
+    )
+
+
+def postpone(session: Session, held: HeldRun, *, delay_seconds: float) -> None:
+    """Put a run down whose execution ended in good order, to go on later: nothing speaks against the next one."""
+    _update(
+        session,
+        *_held(held),
+        PipelineRun.completed_at.is_(None),
+        unended_attempts=PipelineRun.unended_attempts - 1,
         lease_owner="",
         lease_expires_at=utc_now() + timedelta(seconds=delay_seconds),
     )
@@ -206,10 +241,56 @@ def fail(run: PipelineRun, *, error_type: str, message: str, retryable: bool) ->
 
 def _end(run: PipelineRun) -> None:
     run.completed_at = utc_now()
+    run.unended_attempts = 0
     run.lease_owner = ""
     run.lease_expires_at = None
     if run.started_at:
         run.total_duration_ms = (run.completed_at - run.started_at).total_seconds() * 1000
+
+
+def queue(session: Session, run: PipelineRun) -> None:
+    """Let a worker take up a run that nobody holds, at once where one lives."""
+    run.lease_owner = ""
+    run.lease_expires_at = utc_now()
+    session.flush()
+    inbox.wake(session.connection())
+
+
+def resume(session: Session, run_id: str) -> PipelineRun:
+    """Let a run that failed go on after the last stage that succeeded; wakes the relay.
+
+    Raises RunNotFoundError, or RunStateError for a run that did not fail.
+    """
+    changed = _update(
+        session,
+        PipelineRun.run_id == run_id,
+        PipelineRun.status == RunStatus.FAILED,
+        PipelineRun.completed_at.is_not(None),
+        status=RunStatus.RETRYING,
+        completed_at=None,
+        resumed_at=utc_now(),
+        cancel_requested_at=None,
+    )
+    run = find_run(session, run_id)
+    if run is None:
+        raise RunNotFoundError(f"no pipeline run {run_id}")
+    session.refresh(run)
+    if not changed:
+        goes_on = "has not ended" if run.completed_at is None else "did not fail"
+        raise RunStateError(
+            f"run {run_id} is {run.status} and {goes_on}: only a failed run can be resumed", status=run.status
+        )
+    handover.revive(session, run_id=run_id)
+    queue(session, run)
+    return run
+
+
+def has_queued(session: Session) -> bool:
+    """Whether a run waits for somebody to take it up."""
+    query = select(PipelineRun.id).where(
+        PipelineRun.completed_at.is_(None), PipelineRun.lease_owner == "", PipelineRun.lease_expires_at < utc_now()
+    )
+    return session.scalar(query.limit(1)) is not None
 
 
 def request_cancel(session: Session, *, flow_run_id: str) -> bool:
@@ -251,6 +332,17 @@ def find_unheld(session: Session, *, idle_before: datetime, limit: int = 100) ->
     )
 
 
+def find_resumed(session: Session, *, since: datetime, limit: int) -> list[str]:
+    """The flow runs of runs that were resumed and then ended well without Prefect, the latest first."""
+    query = select(PipelineRun.flow_run_id).where(
+        PipelineRun.resumed_at >= since,
+        PipelineRun.completed_at.is_not(None),
+        PipelineRun.status != RunStatus.FAILED,
+        PipelineRun.via == RunVia.DIRECT,
+    )
+    return [each for each in session.scalars(query.order_by(PipelineRun.id.desc()).limit(limit)) if each]
+
+
 def find_holders(session: Session) -> list[str]:
     """The owners of all leases that still last."""
     return list(
@@ -281,18 +373,6 @@ def expire_leases(session: Session, *, owner: str, run_ids: Sequence[str] | None
     if run_ids is not None:
         conditions.append(PipelineRun.run_id.in_(run_ids))
     return _update(session, *conditions, lease_expires_at=utc_now() - timedelta(seconds=1))
-
-
-def list_runs(
-    session: Session, *, status: RunStatus | None = None, before_id: int | None = None, limit: int = 50
-) -> list[PipelineRun]:
-    """Runs, newest first, below `before_id`."""
-    query = select(PipelineRun).order_by(PipelineRun.id.desc()).limit(limit)
-    if status is not None:
-        query = query.where(PipelineRun.status == status)
-    if before_id is not None:
-        query = query.where(PipelineRun.id < before_id)
-    return list(session.scalars(query))
 
 
 def _is_free(now: datetime, owner: str) -> ColumnElement[bool]:

@@ -8,7 +8,7 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator
@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSettingError
 
 # How the names of the variables begin that a setting may come from; the home folder is in HOME.
-READ = ("WATCHKEEPER_", "ORCHESTRATION_", "PREFECT_", "HOME")
+READ = ("WATCHKEEPER_", "ORCHESTRATION_", "STATSD_", "PREFECT_", "HOME")
 _FIELD = re.compile(r'field "(\w+)"')
 
 
@@ -92,6 +92,15 @@ class Settings(BaseSettings):
     # 0 keeps them for ever.
     retain_bodies_days: int = Field(default=30, ge=0, le=36500)
     retain_delivery_ids_days: int = Field(default=7, ge=0, le=36500)
+    retain_deliveries_days: int = Field(default=90, ge=0, le=36500)
+    # Also how long Prefect's server keeps its flow runs, where `up` starts it.
+    retain_runs_days: int = Field(default=30, ge=0, le=36500)
+    retain_checks_days: int = Field(default=30, ge=0, le=36500)
+    retain_history_days: int = Field(default=90, ge=0, le=36500)
+    retain_analyses_days: int = Field(default=90, ge=0, le=36500)
+    retain_notifications_days: int = Field(default=90, ge=0, le=36500)
+    # Those that are over, with their alerts and all that belongs to them.
+    retain_incidents_days: int = Field(default=0, ge=0, le=36500)
 
     max_retries_per_stage: int = Field(
         default=3, ge=0, le=20, validation_alias=_seed_name("MAX_RETRIES_PER_STAGE")
@@ -100,6 +109,22 @@ class Settings(BaseSettings):
     intelligence_fallback_enabled: bool = Field(
         default=True, validation_alias=_seed_name("INTELLIGENCE_FALLBACK_ENABLED")
     )
+
+    # Where signals go (tasks/signals.py).
+    metrics_backend: Literal["logging", "statsd"] = Field(
+        default="logging", validation_alias=_seed_name("METRICS_BACKEND")
+    )
+    statsd_host: str = Field(default="localhost", min_length=1, validation_alias="STATSD_HOST")
+    statsd_port: int = Field(default=8125, ge=1, le=65535, validation_alias="STATSD_PORT")
+    statsd_prefix: str = Field(default="pipeline", pattern=r"^[A-Za-z0-9_.-]*$", validation_alias="STATSD_PREFIX")
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_capitals(cls, level: Any) -> Any:
+        return level.upper() if isinstance(level, str) else level
 
     @field_validator("home", "templates")
     @classmethod

@@ -3,12 +3,12 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy.orm import Session, defer
 
 from storage.redaction import redact, redact_text
 from storage.storable import storable_text
-from storage.tables import StageExecution
+from storage.tables import PipelineRun, StageExecution
 from storage.tables.base import utc_now
 from storage.vocabulary import Stage, StageStatus
 
@@ -36,11 +36,7 @@ def outputs_of(session: Session, run_pk: int) -> dict[str, dict[str, Any]]:
 
 def begin_attempt(session: Session, *, run_pk: int, run_id: str, stage: Stage, node_id: str) -> StageExecution:
     """A new RUNNING row, numbered after the attempts before it; one left RUNNING was cut off and FAILED."""
-    if left := find_begun(session, run_pk=run_pk, node_id=node_id):
-        finish_attempt(left, StageStatus.FAILED)
-        left.error_type = INTERRUPTED
-        left.error_message = "the attempt did not end: its process died, or it took longer than its time limit"
-        left.error_retryable = True
+    end_cut_off(session, run_pk=run_pk, node_id=node_id)
     last = session.scalar(
         select(func.max(StageExecution.attempt)).where(
             StageExecution.pipeline_run_id == run_pk, StageExecution.node_id == node_id
@@ -59,6 +55,18 @@ def begin_attempt(session: Session, *, run_pk: int, run_id: str, stage: Stage, n
     session.add(row)
     session.flush()
     return row
+
+
+def end_cut_off(session: Session, *, run_pk: int, node_id: str) -> StageExecution | None:
+    """Fail a node's attempt that was left RUNNING; None where there is none."""
+    left = find_begun(session, run_pk=run_pk, node_id=node_id)
+    if left:
+        finish_attempt(left, StageStatus.FAILED)
+        left.error_type = INTERRUPTED
+        left.error_message = "the attempt did not end: its process died, or it took longer than its time limit"
+        left.error_retryable = True
+        session.flush()
+    return left
 
 
 def find_begun(session: Session, *, run_pk: int, node_id: str) -> StageExecution | None:
@@ -96,11 +104,12 @@ def fail(row: StageExecution, *, error: BaseException, stack: str, retryable: bo
     finish_attempt(row, StageStatus.FAILED if is_last or not retryable else StageStatus.RETRYING)
 
 
-def skip(session: Session, *, run_pk: int, run_id: str, stage: Stage, node_id: str, reason: str) -> None:
+def skip(session: Session, *, run_pk: int, run_id: str, stage: Stage, node_id: str, reason: str) -> StageExecution:
     """Record that a node was passed over, and why."""
     row = begin_attempt(session, run_pk=run_pk, run_id=run_id, stage=stage, node_id=node_id)
     row.output_snapshot = {"skipped": reason}
     finish_attempt(row, StageStatus.SKIPPED)
+    return row
 
 
 def finish_attempt(row: StageExecution, status: StageStatus) -> None:
@@ -120,24 +129,72 @@ def list_attempts(session: Session, run_pk: int) -> list[StageExecution]:
     )
 
 
-def abandon_running(session: Session, run_pk: int, error: BaseException) -> None:
-    """Close the attempts of a run that did not get to say how they ended, such as those that timed out."""
-    for row in session.scalars(
-        select(StageExecution).where(
-            StageExecution.pipeline_run_id == run_pk, StageExecution.status == StageStatus.RUNNING
+def failed_of(session: Session, run_pk: int) -> dict[str, StageExecution]:
+    """The nodes of a run that have failed for good, by id, each with its last attempt, without its long fields."""
+    last = (
+        select(func.max(StageExecution.id))
+        .where(StageExecution.pipeline_run_id == run_pk)
+        .group_by(StageExecution.node_id)
+    )
+    rows = session.scalars(
+        select(StageExecution)
+        .where(
+            StageExecution.id.in_(last),
+            StageExecution.status == StageStatus.FAILED,
+            StageExecution.error_type != INTERRUPTED,
         )
-    ):
+        .order_by(StageExecution.id)
+        .options(defer(StageExecution.error_stack), defer(StageExecution.output_snapshot))
+    )
+    return {row.node_id: row for row in rows}
+
+
+def begun_nodes(session: Session, run_pk: int) -> set[str]:
+    """The ids of a run's nodes that have had their turn, whatever came of it."""
+    query = select(StageExecution.node_id).where(StageExecution.pipeline_run_id == run_pk).distinct()
+    return set(session.scalars(query))
+
+
+def skipped_at(session: Session, *, run_pk: int, node_id: str) -> datetime | None:
+    """When a node was skipped; None for one that was not."""
+    return session.scalar(select(StageExecution.completed_at).where(*_skipped(run_pk, node_id)))
+
+
+def take_back_skip(session: Session, *, run_pk: int, node_id: str) -> None:
+    """Forget that a node was skipped, since it is looked at again."""
+    session.execute(delete(StageExecution).where(*_skipped(run_pk, node_id)))
+
+
+def _skipped(run_pk: int, node_id: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        StageExecution.pipeline_run_id == run_pk,
+        StageExecution.node_id == node_id,
+        StageExecution.status == StageStatus.SKIPPED,
+    )
+
+
+def abandon_running(session: Session, run_pk: int, error: BaseException) -> list[StageExecution]:
+    """Close the attempts of a run that could not say how they ended, such as those that timed out; return them."""
+    left = select(StageExecution).where(
+        StageExecution.pipeline_run_id == run_pk, StageExecution.status == StageStatus.RUNNING
+    )
+    rows = list(session.scalars(left))
+    for row in rows:
         fail(row, error=error, stack="", retryable=True, is_last=True)
+    return rows
 
 
 def count_attempts(session: Session, run_pk: int, node_id: str) -> int:
-    """How often a node was tried to its end so far; attempts that were cut off do not count."""
+    """How often a node was tried to its end since the run was last resumed; what was cut off does not count."""
+    resumed_at = session.get_one(PipelineRun, run_pk).resumed_at
     query = select(func.count()).where(
         StageExecution.pipeline_run_id == run_pk,
         StageExecution.node_id == node_id,
         StageExecution.status != StageStatus.RUNNING,
         StageExecution.error_type != INTERRUPTED,
     )
+    if resumed_at is not None:
+        query = query.where(StageExecution.started_at >= resumed_at)
     return session.scalar(query) or 0
 
 

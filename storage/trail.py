@@ -6,7 +6,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, select, union_all
 from sqlalchemy.orm import Session
 
-from storage.tables import Alert, AlertHistory, AnalysisRun, Delivery, Notification, PipelineRun, RunDelivery
+from storage.tables import (
+    Alert,
+    AlertHistory,
+    AnalysisRun,
+    CheckRun,
+    Delivery,
+    Notification,
+    PipelineRun,
+    RunDelivery,
+)
 
 
 def history_of_alert(session: Session, alert_id: int, *, limit: int) -> list[AlertHistory]:
@@ -31,6 +40,18 @@ def latest_alerts(session: Session, incident_id: int, *, limit: int) -> dict[int
         .limit(limit)
     )
     return {key: value for key, value in rows}  # noqa: C416  (a row is no tuple to the type checker)
+
+
+def alerts_of_traces(session: Session, trace_ids: Collection[str], *, limit: int) -> list[Alert]:
+    """The alerts that what came in under these traces made or changed, the first of them first."""
+    touched = select(AlertHistory.alert_id).where(AlertHistory.trace_id.in_(trace_ids))
+    return list(session.scalars(select(Alert).where(Alert.id.in_(touched)).order_by(Alert.id).limit(limit)))
+
+
+def checks_of_traces(session: Session, trace_ids: Collection[str], *, limit: int) -> list[CheckRun]:
+    """The newest verdicts under these traces, in order."""
+    query = select(CheckRun).where(CheckRun.trace_id.in_(trace_ids)).order_by(CheckRun.id.desc()).limit(limit)
+    return list(session.scalars(query))[::-1]
 
 
 def history_of_alerts(session: Session, alert_ids: Collection[int], *, limit: int) -> list[AlertHistory]:

@@ -23,6 +23,7 @@ from storage.runs import HeldRun, LeaseLostError
 from storage.stages import StaleAttemptError
 from storage.tables import PipelineRun, StageExecution
 from storage.vocabulary import RunStatus, Stage
+from tasks import signals
 from tasks.errors import PermanentError, is_retryable
 
 Work = TypeVar("Work")
@@ -132,14 +133,18 @@ def run_attempt(kind: StageKind[Any], order: NodeOrder, *, is_last_attempt: bool
     """The same, in the calling thread."""
     results = database.get()
     with results.write() as session:
-        runs.check_fence(session, run_pk=order.run.pk, fence=order.run.fence).current_stage = order.node_id
+        run = runs.check_fence(session, run_pk=order.run.pk, fence=order.run.fence)
+        run.current_stage = order.node_id
         previous = stages.outputs_of(session, order.run.pk)
         if order.node_id in previous:
             return previous[order.node_id]
+        if cut_off := stages.end_cut_off(session, run_pk=run.id, node_id=order.node_id):
+            signals.stage_ended(session, run, cut_off)
         row = stages.begin_attempt(
             session, run_pk=order.run.pk, run_id=order.run.run_id, stage=kind.stage, node_id=order.node_id
         )
         row.input_ref = ",".join(f"stage:{node_id}" for node_id in previous)[:256] or f"run:{order.run.run_id}"
+        signals.stage_started(session, run, row)
     fields = {"trace_id": order.run.trace_id, "run_id": order.run.run_id, "node_id": order.node_id}
     log.info("stage started", extra={**fields, "attempt": row.attempt})
     try:
@@ -188,6 +193,7 @@ def _store(kind: StageKind[Any], context: StageContext, attempt_pk: int, work: A
         if kind.reached:
             run.status = kind.reached
         session.flush()
+        signals.stage_ended(session, run, row)
         return row.output_snapshot or {}
 
 
@@ -203,7 +209,7 @@ def _end_late(kind: StageKind[Any], order: NodeOrder, *, is_last: bool) -> dict[
         row = stages.find_begun(session, run_pk=run.id, node_id=order.node_id) or stages.begin_attempt(
             session, run_pk=run.id, run_id=run.run_id, stage=kind.stage, node_id=order.node_id
         )
-        _fail(run, row, error, is_last=is_last)
+        _fail(session, run, row, error, is_last=is_last)
     log.warning(
         "stage timed out", extra={"trace_id": run.trace_id, "run_id": run.run_id, "node_id": order.node_id}
     )
@@ -213,10 +219,10 @@ def _end_late(kind: StageKind[Any], order: NodeOrder, *, is_last: bool) -> dict[
 def _record_failure(order: NodeOrder, attempt_pk: int, error: Exception, *, is_last: bool) -> None:
     with database.get().write() as session:
         run = runs.check_fence(session, run_pk=order.run.pk, fence=order.run.fence)
-        _fail(run, stages.find_running(session, attempt_pk), error, is_last=is_last)
+        _fail(session, run, stages.find_running(session, attempt_pk), error, is_last=is_last)
 
 
-def _fail(run: PipelineRun, row: StageExecution, error: Exception, *, is_last: bool) -> None:
+def _fail(session: Session, run: PipelineRun, row: StageExecution, error: Exception, *, is_last: bool) -> None:
     retryable = is_retryable(error)
     stack = "".join(traceback.format_exception(error))
     stages.fail(row, error=error, stack=stack, retryable=retryable, is_last=is_last)
@@ -224,3 +230,5 @@ def _fail(run: PipelineRun, row: StageExecution, error: Exception, *, is_last: b
     run.last_error_retryable = retryable
     if retryable and not is_last:
         run.status = RunStatus.RETRYING
+    session.flush()
+    signals.stage_ended(session, run, row)

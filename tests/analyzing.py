@@ -12,6 +12,7 @@ from flows.execution import Outcome, PostponedError
 from storage import channels, definitions, inbox, providers, runs
 from storage.database import Database
 from storage.inbox import NewDelivery
+from tasks.definition.library import find_definition
 
 PIPELINE = "analyzed"
 
@@ -53,7 +54,9 @@ def add_run(database: Database, *alerts: dict[str, Any]) -> str:
     with database.write() as session:
         inbox.accept(session, deliveries)
         claimed = inbox.claim(session, pipeline=PIPELINE, limit=1000)
-        return runs.create_run(session, definition_name=PIPELINE, definition_version=1, deliveries=claimed).run_id
+        version = find_definition(session, PIPELINE).version
+        run = runs.create_run(session, definition_name=PIPELINE, definition_version=version, deliveries=claimed)
+        return run.run_id
 
 
 def alert(host: str, severity: str = "critical") -> dict[str, Any]:

@@ -5,16 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from flows.presets import PRESETS
+from deployments.commands.doctor.checks import CHECKS
 from storage.settings import Settings
 from tasks.analyze.evaluation.case import TOPICS, load_cases
 from tasks.analyze.evaluation.score import score
 from tasks.analyze.providers import PROVIDERS
 from tasks.analyze.providers.local import Local
 from tasks.check.checkers import CHECKERS
+from tasks.definition.presets import PRESETS
 from tasks.ingest.sources import SOURCES
 from tasks.notify.channels import CHANNELS
 from webhook_app.app import create_app
+from webhook_app.metrics import METRICS
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 
@@ -34,6 +36,8 @@ def first_column(heading: str) -> list[str]:
         ("checkers", CHECKERS),
         ("providers", PROVIDERS),
         ("channels", CHANNELS),
+        ("check", CHECKS),
+        ("metric", METRICS),
     ],
 )
 def test_table_lists_the_registry(heading: str, registry: object) -> None:

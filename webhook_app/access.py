@@ -11,10 +11,11 @@ from flask import Response, current_app, g, request
 from flask.sansio.app import App
 
 from tasks.ingest.sources import SOURCES
-from webhook_app import exposure, keyring
+from webhook_app import exposure
 from webhook_app.answers import error_answer
 from webhook_app.credentials import Tokens, bearer
 from webhook_app.keyring import ENTRIES, TOKEN, Keyring
+from webhook_app.live_keyring import LiveKeyring
 from webhook_app.locality import why_from_page, why_not_local
 from webhook_app.refusals import RefusalLog
 
@@ -33,11 +34,11 @@ clock = time.time
 
 
 def install(app: App) -> None:
-    """Read the credentials, once for the life of the app. Raises SettingsError for what cannot be used."""
+    """Read the credentials. Raises SettingsError for what cannot be used."""
     settings = app.config["WATCHKEEPER"]
-    app.extensions[KEYRING] = keyring.load(settings)
+    app.extensions[KEYRING] = LiveKeyring(settings)
     app.extensions[REFUSALS] = RefusalLog()
-    for note in exposure.notes(settings, app.extensions[KEYRING]):
+    for note in exposure.notes(settings, app.extensions[KEYRING].current()):
         log.warning(note)
 
 
@@ -49,7 +50,7 @@ def require_webhook_credentials(view: Callable[P, Response]) -> Callable[P, Resp
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
-        ring = cast("Keyring", current_app.extensions[KEYRING])
+        ring = cast("LiveKeyring", current_app.extensions[KEYRING]).current()
         source = str(kwargs.get("source", ""))
         candidates = [(ring.of(source), frozenset({source}))] if source in SOURCES else ring.all
         g.may_post_as = frozenset[str]().union(*(sources for tokens, sources in candidates if _admits(tokens)))

@@ -17,8 +17,8 @@ from webhook_app import query
 from webhook_app.access import require_api_token
 from webhook_app.answers import answer, error_answer
 from webhook_app.delivery_fields import delivery_fields
-from webhook_app.orchestration import run_fields
 from webhook_app.query import QueryError
+from webhook_app.run_fields import run_fields
 from webhook_app.state import state
 
 alerts = Blueprint("alerts", __name__, url_prefix="/alerts")
@@ -107,9 +107,7 @@ def history_fields(rows: Iterable[AlertHistory]) -> list[dict[str, Any]]:
 
 def runs_fields(runs: Iterable[PipelineRun]) -> list[dict[str, Any]]:
     """Runs as `/orchestration/` shows them, with where to look for more."""
-    return [
-        {**redact(run_fields(run)), "url": url_for("orchestration.show_run", run_id=run.run_id)} for run in runs
-    ]
+    return [{**run_fields(run), "url": url_for("orchestration.show_run", run_id=run.run_id)} for run in runs]
 
 
 def _details(session: Session, alert: Alert) -> dict[str, Any]:

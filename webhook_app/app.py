@@ -13,13 +13,18 @@ from webhook_app import access, places
 from webhook_app.alerts import alerts
 from webhook_app.answers import error_answer
 from webhook_app.channels import channels
+from webhook_app.definitions import definitions
 from webhook_app.deliveries import deliveries
 from webhook_app.incident_actions import incident_actions
 from webhook_app.incidents import incidents
 from webhook_app.intelligence import intelligence
+from webhook_app.metrics import metrics
 from webhook_app.notifications import notifications
 from webhook_app.notify import notify
+from webhook_app.openapi.page import openapi
 from webhook_app.orchestration import orchestration
+from webhook_app.routes import routes
+from webhook_app.run_orders import run_orders
 from webhook_app.state import AppState
 from webhook_app.webhook import answer_http_error, webhook
 
@@ -45,7 +50,12 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app.register_blueprint(notifications)
     app.register_blueprint(notify)
     app.register_blueprint(channels)
+    app.register_blueprint(metrics)
     app.register_blueprint(orchestration)
+    app.register_blueprint(run_orders)
+    app.register_blueprint(definitions)
+    app.register_blueprint(routes)
+    app.register_blueprint(openapi)
     places.install(app)
     app.register_error_handler(HTTPException, answer_http_error)
     app.register_error_handler(SQLAlchemyError, _answer_database_error)

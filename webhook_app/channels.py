@@ -23,7 +23,7 @@ from tasks.notify.saved_fields import channel_fields
 from webhook_app import json_body, query
 from webhook_app.access import require_api_token
 from webhook_app.answers import answer, error_answer
-from webhook_app.json_body import BodyFaultError
+from webhook_app.json_body import BodyFaultError, Nothing
 from webhook_app.notify import answer_attempt, answer_form
 from webhook_app.places import sending
 from webhook_app.query import QueryError
@@ -56,10 +56,6 @@ class Edit(BaseModel, extra="forbid", strict=True):
     description: str | None = Field(default=None, max_length=DESCRIPTION_MAX_CHARS)
     policy: dict[str, Any] | None = None
     is_active: bool | None = None
-
-
-class Nothing(BaseModel, extra="forbid"):
-    """The body of what needs none."""
 
 
 class UnknownChannelError(Exception):

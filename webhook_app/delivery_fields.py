@@ -16,6 +16,7 @@ def delivery_fields(delivery: Delivery) -> dict[str, Any]:
         "trace_id": delivery.trace_id,
         "source": delivery.source,
         "pipeline": delivery.pipeline,
+        "route": delivery.route,
         "environment": delivery.environment,
         "status": delivery.status,
         "reason": delivery.reason,

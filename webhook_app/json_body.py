@@ -12,6 +12,12 @@ from webhook_app import query
 from webhook_app.answers import error_answer
 
 Body = TypeVar("Body", bound=BaseModel)
+FAULTS_MAX = 100
+REASON_MAX_CHARS = 500
+
+
+class Nothing(BaseModel, extra="forbid"):
+    """The body of what needs none."""
 
 
 class BodyFaultError(Exception):
@@ -50,13 +56,13 @@ def read_fields(kind: type[Body], fields: Any, *, at: str = "") -> Body:
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
-        raise BodyFaultError(400, "; ".join(f"{at}{fault}" for fault in _faults(kind, error))) from None
+        raise BodyFaultError(400, "; ".join(_faults(kind, error, at))) from None
 
 
-def _faults(kind: type[Body], error: ValidationError) -> Iterator[str]:
-    for fault in error.errors(include_input=False):
-        path, reason = ".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")
-        name = query.shown(path or "the body")
+def _faults(kind: type[Body], error: ValidationError, at: str) -> Iterator[str]:
+    for fault in error.errors(include_input=False)[:FAULTS_MAX]:
+        reason = fault["msg"].removeprefix("Value error, ")[:REASON_MAX_CHARS]
+        name = query.shown(".".join(map(str, (at, *fault["loc"]) if at else fault["loc"])) or "the body")
         is_unknown = fault["type"] == "extra_forbidden"
         yield f"{name}: unknown; known: {', '.join(kind.model_fields)}" if is_unknown else f"{name}: {reason}"
 

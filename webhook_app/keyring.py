@@ -1,7 +1,8 @@
-"""Which credentials belong to which source: WATCHKEEPER_WEBHOOK_TOKEN and WATCHKEEPER_WEBHOOK_AUTH, read once.
+"""Which credentials belong to which source: WATCHKEEPER_WEBHOOK_TOKEN and WATCHKEEPER_WEBHOOK_AUTH.
 
 WATCHKEEPER_WEBHOOK_AUTH is a JSON object of source names, each with its credentials, such as
-`{"pagerduty": {"secrets": [{"env": "PAGERDUTY_SECRET"}]}}`. Every value may be a reference to a secret.
+`{"pagerduty": {"secrets": [{"env": "PAGERDUTY_SECRET"}]}}`. Every value may be a reference to a secret. Where
+neither it nor WATCHKEEPER_WEBHOOK_AUTH_FILE is set, the same stands in a file under the home (kept_auth.py).
 """
 
 import json
@@ -18,6 +19,7 @@ from storage.settings import Settings, SettingsError
 from tasks import secrets
 from tasks.errors import PermanentError
 from tasks.ingest.sources import SOURCES
+from webhook_app import kept_auth
 from webhook_app.credentials import (
     GrafanaCredentials,
     PagerDutyCredentials,
@@ -67,10 +69,18 @@ def load(settings: Settings) -> Keyring:
     """The configured credentials. Raises SettingsError that names the variable and the field, and no value."""
     token = Tokens.model_validate({"tokens": [settings.webhook_token]}) if settings.webhook_token else None
     variable, text = _entries_text(settings)
-    return Keyring(token, {source: _entry(variable, source, given) for source, given in _object(variable, text)})
+    given = _object(variable, text)
+    return Keyring(token, {source: check_entry(variable, source, entry) for source, entry in given})
+
+
+def entries(settings: Settings) -> dict[str, Any]:
+    """The entries as they were given, unresolved. Raises SettingsError."""
+    return dict(_object(*_entries_text(settings)))
 
 
 def _entries_text(settings: Settings) -> tuple[str, str]:
+    if not settings.webhook_auth_file and not settings.webhook_auth:
+        return str(kept_auth.path_of(settings)), kept_auth.read_text(settings)
     if not settings.webhook_auth_file:
         return ENTRIES, settings.webhook_auth
     if settings.webhook_auth:
@@ -88,24 +98,29 @@ def _object(variable: str, text: str) -> Iterator[tuple[str, Any]]:
         given = json.loads(text) if text.strip() else {}
     except json.JSONDecodeError as error:
         raise SettingsError(f"{variable}: no JSON (line {error.lineno}, column {error.colno})") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits, thousands of brackets
+        raise SettingsError(f"{variable}: no JSON that can be read") from None
     if not isinstance(given, Mapping):
         raise SettingsError(f"{variable}: must be an object of source names")
     yield from given.items()
 
 
-def _entry(variable: str, source: str, given: Any) -> Signed:
+def check_entry(variable: str, source: str, given: Any) -> Signed:
+    """One source's credentials, resolved. Raises SettingsError as load does; `variable` is where they stand."""
     if source not in SOURCES:
         raise SettingsError(f"{variable}: unknown source {source!r}; one of {', '.join(SOURCES)}")
-    for path in _blocks(given, source):
-        raise SettingsError(
-            f"{variable}: {path}: a Prefect block cannot be used here, because the receiver works without "
-            "Prefect; use env or file"
-        )
     try:
+        for path in _blocks(given, source):
+            raise SettingsError(
+                f"{variable}: {path}: a Prefect block cannot be used here, because the receiver works without "
+                "Prefect; use env or file"
+            )
         resolved = secrets.resolve({source: given})[source]
         return OWN_SCHEMES.get(source, StandardCredentials).model_validate(resolved)
     except PermanentError as error:
         raise SettingsError(f"{variable}: {error}") from None
+    except RecursionError:
+        raise SettingsError(f"{variable}: {source}: nested too deeply") from None
     except ValidationError as error:
         # from None: pydantic's own text may quote what was given.
         faults = [

@@ -98,7 +98,7 @@ def send_by(driver: str) -> Response:
 def send_batch() -> Response:
     """Send several messages side by side. One that cannot be read refuses them all, before any is sent."""
     wishes = [
-        json_body.read_fields(Send, fields, at=f"notifications[{index}].")
+        json_body.read_fields(Send, fields, at=f"notifications[{index}]")
         for index, fields in enumerate(json_body.read_body(Batch).notifications)
     ]
     database, ends_at = state().database, time.monotonic() + BATCH_SECONDS

@@ -1,39 +1,72 @@
-"""`/orchestration/`: pipeline runs with their stages and notifications."""
+"""`/orchestration/pipelines/` and `/orchestration/pipeline/<run_id>/`: runs, their stages and notifications."""
 
+import logging
 from typing import Any
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, request, url_for
+from sqlalchemy.orm import Session
 
-from storage import inbox, runs, stages, told, trail
-from storage.tables import PipelineRun, StageExecution
-from storage.vocabulary import RunStatus
-from webhook_app import query
+from storage import inbox, run_list, runs, stages, told, trail
+from storage.pages import Place
+from storage.run_list import RunWord
+from storage.runs import RunNotFoundError, RunStateError
+from storage.storable import storable_text
+from storage.tables import PipelineRun
+from storage.tables.base import utc_now
+from storage.vocabulary import RunVia
+from webhook_app import json_body, query
 from webhook_app.access import require_api_token
 from webhook_app.analysis_fields import ANALYSES_SHOWN, analyses_fields
 from webhook_app.answers import answer, error_answer
+from webhook_app.json_body import BodyFaultError, Nothing
 from webhook_app.notification_fields import notification_fields, passed_over_fields
 from webhook_app.query import QueryError
+from webhook_app.run_fields import run_fields, stage_fields
 from webhook_app.state import state
 
 orchestration = Blueprint("orchestration", __name__, url_prefix="/orchestration")
 orchestration.register_error_handler(QueryError, query.refuse)
+orchestration.register_error_handler(BodyFaultError, json_body.refuse)
 
-PARAMETERS = ("status", "limit", "before")
+PARAMETERS = (
+    "status",
+    "pipeline",
+    "source",
+    "environment",
+    "trace_id",
+    "incident_id",
+    "via",
+    "since",
+    "limit",
+    "cursor",
+)
+
+log = logging.getLogger("watchkeeper.receiver")
 
 
 @orchestration.get("/pipelines/")
 @require_api_token
 def list_runs() -> Response:
-    """Runs, newest first. Filters: `status`; pages: `limit`, and `before` (the `next_before` of the last page)."""
+    """Runs, newest first. `status=completed` are those that are over and did not fail."""
     query.check_names(request.args, known=PARAMETERS)
-    status = query.read_word(request.args, "status", RunStatus)
     limit = query.read_limit(request.args)
-    before = query.read_number(request.args, "before")
     with state().database.read() as session:
-        found = runs.list_runs(session, status=status, before_id=before, limit=limit)
-        page = [run_fields(run) for run in found]
-    next_before = found[-1].id if len(found) == limit else None
-    return answer({"count": len(page), "next_before": next_before, "pipelines": page})
+        found = run_list.list_runs(
+            session,
+            words=query.read_words(request.args, "status", RunWord),
+            vias=query.read_words(request.args, "via", RunVia),
+            pipeline=query.read_text(request.args, "pipeline"),
+            source=query.read_text(request.args, "source"),
+            environment=query.read_text(request.args, "environment"),
+            trace_id=query.read_text(request.args, "trace_id"),
+            incident_id=query.read_number(request.args, "incident_id"),
+            since=query.read_since(request.args, now=utc_now()),
+            after=query.read_cursor(request.args),
+            limit=limit + 1,
+        )
+    page = [{**run_fields(run), "url": _url(run)} for run in found[:limit]]
+    next_place = Place(found[limit - 1].created_at, found[limit - 1].id) if len(found) > limit else None
+    return answer(query.page_fields("pipelines", page, next_place=next_place))
 
 
 @orchestration.get("/pipeline/<run_id>/")
@@ -41,63 +74,67 @@ def list_runs() -> Response:
 def show_run(run_id: str) -> Response:
     """One run with its deliveries, the attempts at its stages, its newest analyses, and who was told or not."""
     with state().database.read() as session:
-        run = runs.find_run(session, run_id)
+        run = runs.find_run(session, storable_text(run_id))
         if run is None:
-            return error_answer(404, "unknown pipeline run")
-        fields = run_fields(run)
-        fields["deliveries"] = [
+            raise RunNotFoundError
+        return answer(run_fields(run) | _details(session, run))
+
+
+@orchestration.post("/pipeline/<run_id>/resume/")
+@require_api_token
+def resume(run_id: str) -> Response:
+    """Let a failed run go on after the last stage that succeeded."""
+    json_body.read_body(Nothing)
+    with state().database.write() as session:
+        run = runs.resume(session, storable_text(run_id))
+        fields = {**run_fields(run), "status_url": _url(run)}
+    log.info("run resumed", extra={"run_id": fields["run_id"], "trace_id": fields["trace_id"]})
+    return answer({**fields, "message": "Pipeline queued to go on"}, status=202)
+
+
+@orchestration.post("/pipeline/<run_id>/cancel/")
+@require_api_token
+def cancel(run_id: str) -> Response:
+    """Let a run stop at its next stage boundary; it counts as failed then, and can be resumed."""
+    json_body.read_body(Nothing)
+    with state().database.write() as session:
+        is_asked = runs.request_cancel_of(session, storable_text(run_id))
+        run = runs.find_run(session, storable_text(run_id))
+        if run is None:
+            raise RunNotFoundError
+        if not is_asked:
+            raise RunStateError(f"run {run.run_id} is {run.status} and over", status=run.status)
+        session.refresh(run)
+        fields = {**run_fields(run), "status_url": _url(run)}
+    log.info("run to be cancelled", extra={"run_id": fields["run_id"], "trace_id": fields["trace_id"]})
+    return answer({**fields, "message": "Pipeline stops at its next stage"}, status=202)
+
+
+@orchestration.errorhandler(RunNotFoundError)
+def miss(_error: RunNotFoundError) -> Response:
+    """The answer about a run that is not there."""
+    return error_answer(404, "unknown pipeline run")
+
+
+@orchestration.errorhandler(RunStateError)
+def refuse(error: RunStateError) -> Response:
+    """The answer to what a run's status forbids."""
+    return error_answer(409, str(error), run_status=error.status)
+
+
+def _details(session: Session, run: PipelineRun) -> dict[str, Any]:
+    analysed = trail.analyses_of_run(session, run.run_id, limit=ANALYSES_SHOWN)
+    return {
+        "deliveries": [
             {"delivery_id": d.delivery_id, "trace_id": d.trace_id, "status": d.status, "reason": d.reason}
             for d in inbox.deliveries_of(session, run.id)
-        ]
-        fields["stages"] = [stage_fields(row) for row in stages.list_attempts(session, run.id)]
-        analysed = trail.analyses_of_run(session, run.run_id, limit=ANALYSES_SHOWN)
-        fields["analyses"] = analyses_fields(analysed)
-        fields["notifications"] = [notification_fields(row) for row in told.messages_of_run(session, run.run_id)]
-        fields["passed_over"] = passed_over_fields(told.passed_over_of_runs(session, [run.id]))
-    return answer(fields)
-
-
-def run_fields(run: PipelineRun) -> dict[str, Any]:
-    """A run as the API shows it."""
-    return {
-        "run_id": run.run_id,
-        "trace_id": run.trace_id,
-        "pipeline": run.definition_name,
-        "definition_version": run.definition_version,
-        "status": run.status,
-        "current_stage": run.current_stage,
-        "incident_id": run.incident_id,
-        "source": run.source,
-        "alert_fingerprint": run.alert_fingerprint,
-        "environment": run.environment,
-        "via": run.via,
-        "flow_run_id": run.flow_run_id,
-        "flow_run_url": current_app.config["WATCHKEEPER"].flow_run_url(run.flow_run_id),
-        "intelligence_fallback_used": run.intelligence_fallback_used,
-        "total_attempts": run.total_attempts,
-        "max_retries": run.max_retries,
-        "last_error_type": run.last_error_type,
-        "last_error_message": run.last_error_message,
-        "last_error_retryable": run.last_error_retryable,
-        "created_at": run.created_at,
-        "started_at": run.started_at,
-        "completed_at": run.completed_at,
-        "total_duration_ms": run.total_duration_ms,
+        ],
+        "stages": [stage_fields(row) for row in stages.list_attempts(session, run.id)],
+        "analyses": analyses_fields(analysed),
+        "notifications": [notification_fields(row) for row in told.messages_of_run(session, run.run_id)],
+        "passed_over": passed_over_fields(told.passed_over_of_runs(session, [run.id])),
     }
 
 
-def stage_fields(row: StageExecution) -> dict[str, Any]:
-    """An attempt at a stage as the API shows it."""
-    return {
-        "node_id": row.node_id,
-        "stage": row.stage,
-        "status": row.status,
-        "attempt": row.attempt,
-        "started_at": row.started_at,
-        "completed_at": row.completed_at,
-        "duration_ms": row.duration_ms,
-        "output": row.output_snapshot,
-        "error_type": row.error_type,
-        "error_message": row.error_message,
-        "error_retryable": row.error_retryable,
-    }
+def _url(run: PipelineRun) -> str:
+    return url_for("orchestration.show_run", run_id=run.run_id)

@@ -16,11 +16,14 @@ from webhook_app.answers import error_answer
 READERS = 6
 ADVISERS = 2
 SENDERS = 4
+WAITERS = 4
+ORDERERS = 2
 # The blueprints whose requests read from the database.
 READING = frozenset(
     {
         "alerts",
         "channels",
+        "definitions",
         "deliveries",
         "incident_actions",
         "incidents",
@@ -28,11 +31,15 @@ READING = frozenset(
         "notifications",
         "notify",
         "orchestration",
+        "routes",
+        "run_orders",
     }
 )
 
 ADVISING = "watchkeeper.advising"
 SENDING = "watchkeeper.sending"
+WAITING = "watchkeeper.waiting"
+ORDERING = "watchkeeper.ordering"
 
 
 class BusyError(Exception):
@@ -48,6 +55,8 @@ def install(app: Flask) -> None:
     readers = threading.BoundedSemaphore(READERS)
     app.extensions[ADVISING] = threading.BoundedSemaphore(ADVISERS)
     app.extensions[SENDING] = threading.BoundedSemaphore(SENDERS)
+    app.extensions[WAITING] = threading.BoundedSemaphore(WAITERS)
+    app.extensions[ORDERING] = threading.BoundedSemaphore(ORDERERS)
     app.register_error_handler(BusyError, _refuse)
 
     @app.before_request
@@ -73,6 +82,20 @@ def advising() -> Iterator[None]:
 def sending() -> Iterator[None]:
     """A place among those who wait for a destination's answer, in exchange for the one among the readers."""
     with _place(SENDING, "too many messages are being sent at this moment, try again", retry_after_seconds=5):
+        yield
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """A place among those who wait for a run's end, in exchange for the one among the readers."""
+    with _place(WAITING, "too many requests wait for their runs at this moment, try again", retry_after_seconds=5):
+        yield
+
+
+@contextmanager
+def ordering() -> Iterator[None]:
+    """A place among those who wait a moment for a flow run, in exchange for the one among the readers."""
+    with _place(ORDERING, "too many requests wait for their flow runs at this moment", retry_after_seconds=5):
         yield
 
 

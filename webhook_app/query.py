@@ -25,6 +25,7 @@ LIMIT_MAX = 200
 ID_MAX = 2**63 - 1
 TEXT_MAX_CHARS = 200
 NAME_SHOWN_CHARS = 40
+TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 _DURATION = re.compile(r"([0-9]{1,9})(s|m|h|d|w)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -95,6 +96,16 @@ def read_words(args: Args, name: str, kind: type[Word]) -> list[Word]:
     return list(dict.fromkeys(words))
 
 
+def read_truth(args: Args, name: str) -> bool | None:
+    """True or false; None where nothing is asked."""
+    given = _one(args, name)
+    if given is None:
+        return None
+    if given.casefold() not in TRUTHS:
+        raise QueryError(f"{name}: true or false")
+    return TRUTHS[given.casefold()]
+
+
 def read_text(args: Args, name: str) -> str:
     """Text as it would be stored; empty where none is given."""
     given = _one(args, name)
@@ -127,7 +138,7 @@ def read_cursor(args: Args) -> Place | None:
     if given is None:
         return None
     try:
-        at, pk = base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)).decode("ascii").split("~")
+        at, pk = _decoded(given).split("~")
         moment, number = datetime.fromisoformat(at).astimezone(UTC), read_id(pk)
     except (ValueError, OverflowError):
         number = None
@@ -136,9 +147,31 @@ def read_cursor(args: Args) -> Place | None:
     return Place(moment, number)
 
 
+def read_name_cursor(args: Args) -> str:
+    """The name with which the last page of a list by name ended; empty before the first."""
+    given = _one(args, "cursor")
+    if given is None:
+        return ""
+    try:
+        name = storable_text(_decoded(given))
+    except ValueError:
+        name = ""
+    if not name:
+        raise QueryError("cursor: not one that an answer gave as `next`")
+    return name
+
+
 def page_fields(name: str, rows: list[dict[str, Any]], *, next_place: Place | None) -> dict[str, Any]:
     """A page of a list, and where to go on; `next` is null on the last one."""
-    cursor = None if next_place is None else _cursor(next_place)
+    return _page_fields(name, rows, None if next_place is None else _cursor(next_place))
+
+
+def named_page_fields(name: str, rows: list[dict[str, Any]], *, last_name: str | None) -> dict[str, Any]:
+    """A page of a list by name; None: it is the last one."""
+    return _page_fields(name, rows, None if last_name is None else _encoded(last_name))
+
+
+def _page_fields(name: str, rows: list[dict[str, Any]], cursor: str | None) -> dict[str, Any]:
     kept = [(key, value) for key, value in request.args.items(multi=True) if key != "cursor"]
     here = f"{request.script_root}{request.path}"
     next_url = None if cursor is None else f"{here}?{urlencode([*kept, ('cursor', cursor)])}"
@@ -146,7 +179,16 @@ def page_fields(name: str, rows: list[dict[str, Any]], *, next_place: Place | No
 
 
 def _cursor(place: Place) -> str:
-    return base64.urlsafe_b64encode(f"{place.at.isoformat()}~{place.id}".encode()).decode().rstrip("=")
+    return _encoded(f"{place.at.isoformat()}~{place.id}")
+
+
+def _encoded(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _decoded(cursor: str) -> str:
+    """Raises ValueError for what `_encoded` does not give: the lax reading would start again at the first page."""
+    return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
 
 
 def _one(args: Args, name: str) -> str | None:

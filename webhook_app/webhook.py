@@ -22,7 +22,8 @@ from webhook_app.accept import Accepted, NotStoredError
 from webhook_app.access import log_refusal, may_post_as, refuse_as, require_webhook_credentials
 from webhook_app.answers import answer, error_answer
 from webhook_app.deliveries import deliveries
-from webhook_app.state import INTERNAL, state
+from webhook_app.routing import Choice, choose, choose_default
+from webhook_app.state import state
 
 webhook = Blueprint("webhook", __name__, url_prefix="/alerts/webhook")
 
@@ -49,11 +50,9 @@ def receive(source: str = "") -> Response:
     if source and source not in sources.SOURCES:
         known = list(sources.SOURCES)
         return _answer_unknown(source, f"unknown source; one of {', '.join(known)}", sources=known)
-    pipeline = request.args.get("pipeline") or current_app.config["WATCHKEEPER"].pipeline
-    pipelines = state().pipelines()
-    if pipeline in INTERNAL or (pipelines and pipeline not in pipelines):
-        reason = f"unknown pipeline, or one without an ingest node; one of {', '.join(pipelines)}"
-        return _answer_unknown(source, reason, pipelines=pipelines)
+    named = Choice(request.args.get("pipeline", ""))
+    if named.pipeline and not state().is_known(named.pipeline):
+        return _answer_unknown_pipeline(source)
     try:
         body = request.get_data(cache=False)
         if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
@@ -62,11 +61,11 @@ def receive(source: str = "") -> Response:
     except RequestEntityTooLarge:
         return _answer_too_large()
     except BodyError as error:
-        return _refuse(body, str(error), source, pipeline)
-    return _keep(body, payload, source, pipeline)
+        return _refuse(body, str(error), source, named)
+    return _keep(body, payload, source, named)
 
 
-def _keep(body: bytes, payload: Any, source: str, pipeline: str) -> Response:
+def _keep(body: bytes, payload: Any, source: str, named: Choice) -> Response:
     reason = ""
     try:
         source = sources.recognise(payload, source=source)
@@ -74,8 +73,11 @@ def _keep(body: bytes, payload: Any, source: str, pipeline: str) -> Response:
         reason = str(error)
     if source and not may_post_as(source):
         return refuse_as(source)
+    choice = named if named.pipeline else choose_default() if reason else choose(payload, source)
+    if not state().is_known(choice.pipeline):
+        return _answer_unknown_pipeline(source)
     try:
-        accepted = state().acceptor.accept(_delivery(body, source, pipeline, reason, _sender_id()))
+        accepted = state().acceptor.accept(_delivery(body, source, choice, reason, _sender_id()))
     except NotStoredError as error:
         return _answer_not_stored(error)
     status = "duplicate" if accepted.is_duplicate else "quarantined" if reason else "accepted"
@@ -83,24 +85,26 @@ def _keep(body: bytes, payload: Any, source: str, pipeline: str) -> Response:
     return answer(fields | ({"reason": reason} if reason and not accepted.is_duplicate else {}), status=202)
 
 
-def _refuse(body: bytes, reason: str, source: str, pipeline: str) -> Response:
+def _refuse(body: bytes, reason: str, source: str, named: Choice) -> Response:
     """Answer 400 to what is not JSON; no retry can mend it, so it is kept for people to see that it came."""
     if not body.strip() or (source and not may_post_as(source)):
         return error_answer(400, reason)
     try:
         # Without the sender's id: under the same one the whole body may yet come.
-        accepted = state().acceptor.accept(_delivery(body, source, pipeline, reason, None))
+        choice = named if named.pipeline else choose_default()
+        accepted = state().acceptor.accept(_delivery(body, source, choice, reason, None))
     except NotStoredError as error:
         return _answer_not_stored(error)
     return error_answer(400, reason, **_place_of(accepted))
 
 
-def _delivery(body: bytes, source: str, pipeline: str, reason: str, sender_id: str | None) -> NewDelivery:
+def _delivery(body: bytes, source: str, choice: Choice, reason: str, sender_id: str | None) -> NewDelivery:
     return NewDelivery(
         delivery_id=str(uuid4()),
         trace_id=_trace_id(),
         source=source,
-        pipeline=pipeline,
+        pipeline=choice.pipeline,
+        route=choice.route,
         environment=current_app.config["WATCHKEEPER"].environment,
         body=body,
         sha256=hashlib.sha256(body).hexdigest(),
@@ -131,6 +135,12 @@ def _answer_not_stored(error: NotStoredError) -> Response:
 def _answer_unknown(source: str, reason: str, **fields: Any) -> Response:
     log_refusal(404, source, reason)
     return error_answer(404, reason, **fields)
+
+
+def _answer_unknown_pipeline(source: str) -> Response:
+    pipelines = state().pipelines()
+    reason = f"unknown pipeline, or one without an ingest node; one of {', '.join(pipelines)}"
+    return _answer_unknown(source, reason, pipelines=pipelines)
 
 
 def _answer_too_large() -> Response:

@@ -6,7 +6,16 @@ from storage.tables.checks import CheckRun, CheckState
 from storage.tables.inbox import Delivery, RunDelivery
 from storage.tables.intelligence import AnalysisRun, IntelligenceProvider
 from storage.tables.notify import ChannelState, Notification, NotificationChannel
-from storage.tables.orchestration import PipelineDefinition, PipelineRun, StageExecution
+from storage.tables.orchestration import (
+    DefinitionVersion,
+    PipelineDefinition,
+    PipelineRun,
+    RouteSet,
+    StageExecution,
+    Worker,
+)
+from storage.tables.pruning import Pruning
+from storage.tables.tallies import Tally
 
 __all__ = [
     "Alert",
@@ -16,6 +25,7 @@ __all__ = [
     "ChannelState",
     "CheckRun",
     "CheckState",
+    "DefinitionVersion",
     "Delivery",
     "Incident",
     "IntelligenceProvider",
@@ -23,6 +33,10 @@ __all__ = [
     "NotificationChannel",
     "PipelineDefinition",
     "PipelineRun",
+    "Pruning",
+    "RouteSet",
     "RunDelivery",
     "StageExecution",
+    "Tally",
+    "Worker",
 ]

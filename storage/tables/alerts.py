@@ -42,7 +42,7 @@ class Incident(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
     updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
     acknowledged_at: Mapped[datetime | None]
-    resolved_at: Mapped[datetime | None]
+    resolved_at: Mapped[datetime | None] = mapped_column(index=True)
     closed_at: Mapped[datetime | None]
     # `metadata` is taken by SQLAlchemy as an attribute name; the column keeps the seeds' name.
     details: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
@@ -103,7 +103,10 @@ class AlertHistory(Base):
     """What happened to an alert, in order."""
 
     __tablename__ = "alert_history"
-    __table_args__ = (Index("ix_alert_history_alert_id_id", "alert_id", "id"),)
+    __table_args__ = (
+        Index("ix_alert_history_alert_id_id", "alert_id", "id"),
+        Index("ix_alert_history_figures", "created_at", "event"),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     alert_id: Mapped[int] = mapped_column(ForeignKey("alerts.id"))
@@ -112,4 +115,4 @@ class AlertHistory(Base):
     new_status: Mapped[str] = mapped_column(String(24), default="")
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
     trace_id: Mapped[str] = mapped_column(String(64), default="", index=True)
-    created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)

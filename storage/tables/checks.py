@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.tables.base import Base, BigId, utc_now, word
@@ -14,6 +14,7 @@ class CheckRun(Base):
     """One execution of one checker on one host."""
 
     __tablename__ = "check_runs"
+    __table_args__ = (Index("ix_check_runs_figures", "executed_at", "checker_name", "status"),)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     checker_name: Mapped[str] = mapped_column(String(64), index=True)
@@ -26,7 +27,7 @@ class CheckRun(Base):
     critical_threshold: Mapped[float | None]
     alert_id: Mapped[int | None] = mapped_column(ForeignKey("alerts.id", ondelete="SET NULL"), index=True)
     duration_ms: Mapped[float] = mapped_column(default=0.0)
-    executed_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
+    executed_at: Mapped[datetime] = mapped_column(default=utc_now)
     trace_id: Mapped[str] = mapped_column(String(64), default="", index=True)
 
 

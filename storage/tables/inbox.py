@@ -40,6 +40,8 @@ class Delivery(Base):
     source: Mapped[str] = mapped_column(String(32), default="")
     pipeline: Mapped[str] = mapped_column(String(128))
     environment: Mapped[str] = mapped_column(default="production")
+    # Which rule of which version of the routes chose the pipeline; empty where the URL did, or there are none.
+    route: Mapped[str] = mapped_column(String(160), default="")
     headers: Mapped[dict[str, str]] = mapped_column(default=dict)
     body: Mapped[bytes] = deferred(mapped_column(LargeBinary))
     body_bytes: Mapped[int]

@@ -61,6 +61,7 @@ class Notification(Base):
     __table_args__ = (
         UniqueConstraint("channel", "incident_id", "episode", "reason", "sequence"),
         Index("ix_notifications_status_id", "status", "id"),
+        Index("ix_notifications_figures", "created_at", "channel", "status"),
         Index("ix_notifications_due", "due_at", postgresql_where=UNSENT, sqlite_where=UNSENT),
     )
 
@@ -86,7 +87,7 @@ class Notification(Base):
     provider_id: Mapped[str] = mapped_column(Text, default="")
     error_type: Mapped[str] = mapped_column(String(128), default="")
     error_message: Mapped[str] = mapped_column(Text, default="")
-    created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
     updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
     # When the last try began: what it says is no older.
     claimed_at: Mapped[datetime | None]

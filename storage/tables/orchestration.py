@@ -25,27 +25,44 @@ class PipelineRun(Base):
             postgresql_where=text("completed_at IS NULL"),
             sqlite_where=text("completed_at IS NULL"),
         ),
+        # Lists are newest first: what is asked for stands before the time, so that the index has the order.
+        Index("ix_pipeline_runs_status_created_at", "status", "created_at"),
+        Index("ix_pipeline_runs_definition_name_created_at", "definition_name", "created_at"),
+        Index("ix_pipeline_runs_source_created_at", "source", "created_at"),
+        Index("ix_pipeline_runs_environment_created_at", "environment", "created_at"),
+        Index("ix_pipeline_runs_via_created_at", "via", "created_at"),
+        Index("ix_pipeline_runs_incident_id_created_at", "incident_id", "created_at"),
+        Index(
+            "ix_pipeline_runs_going",
+            "created_at",
+            postgresql_where=text("completed_at IS NULL"),
+            sqlite_where=text("completed_at IS NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     trace_id: Mapped[str] = mapped_column(String(64), index=True)
     run_id: Mapped[str] = mapped_column(String(36), unique=True)
-    definition_name: Mapped[str] = mapped_column(String(128), index=True)
+    definition_name: Mapped[str] = mapped_column(String(128))
     definition_version: Mapped[int] = mapped_column(default=0)
-    status: Mapped[RunStatus] = mapped_column(word(RunStatus), index=True)
+    status: Mapped[RunStatus] = mapped_column(word(RunStatus))
     current_stage: Mapped[str | None] = mapped_column(String(128))
-    incident_id: Mapped[int | None] = mapped_column(ForeignKey("incidents.id"), index=True)
+    incident_id: Mapped[int | None] = mapped_column(ForeignKey("incidents.id"))
     source: Mapped[str] = mapped_column(String(32), default="")
     alert_fingerprint: Mapped[str] = mapped_column(String(256), default="", index=True)
     environment: Mapped[str] = mapped_column(default="production")
     # Config of this run alone, by node type: for every node of the type, before the definition's own keys.
     node_configs: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    # The definition of a run whose definition is saved under no name.
+    definition_config: Mapped[dict[str, Any] | None]
     normalized_payload_ref: Mapped[str] = mapped_column(String(128), default="")
     checker_output_ref: Mapped[str] = mapped_column(String(128), default="")
     intelligence_output_ref: Mapped[str] = mapped_column(String(128), default="")
     notify_output_ref: Mapped[str] = mapped_column(String(128), default="")
     intelligence_fallback_used: Mapped[bool] = mapped_column(default=False)
     total_attempts: Mapped[int] = mapped_column(default=0)
+    # Executions since the run was last over: those that did not end by themselves, and the one that goes on.
+    unended_attempts: Mapped[int] = mapped_column(default=0)
     max_retries: Mapped[int] = mapped_column(default=3)
     last_error_type: Mapped[str] = mapped_column(String(128), default="")
     last_error_message: Mapped[str] = mapped_column(Text, default="")
@@ -59,6 +76,8 @@ class PipelineRun(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
     updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
     started_at: Mapped[datetime | None]
+    # When it was last taken up again after it was over; each node has its full number of tries from then on.
+    resumed_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     total_duration_ms: Mapped[float | None]
 
@@ -70,7 +89,11 @@ class StageExecution(Base):
     """
 
     __tablename__ = "stage_executions"
-    __table_args__ = (UniqueConstraint("pipeline_run_id", "stage", "node_id", "attempt"),)
+    __table_args__ = (
+        UniqueConstraint("pipeline_run_id", "stage", "node_id", "attempt"),
+        # All that the figures read (storage/figures.py), beside outputs of kilobytes.
+        Index("ix_stage_executions_figures", "pipeline_run_id", "stage", "status", "error_type", "duration_ms"),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     pipeline_run_id: Mapped[int] = mapped_column(ForeignKey("pipeline_runs.id", ondelete="CASCADE"))
@@ -103,6 +126,50 @@ class PipelineDefinition(Base):
     config: Mapped[dict[str, Any]] = mapped_column(default=dict)
     tags: Mapped[list[Any]] = mapped_column(default=list)
     is_active: Mapped[bool] = mapped_column(default=True, index=True)
+    # When it is to run by itself (tasks/definition/schedule.py); None: nothing is wished here.
+    schedule: Mapped[dict[str, Any] | None]
     created_by: Mapped[str] = mapped_column(String(128), default="")
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
+
+
+class DefinitionVersion(Base):
+    """A definition as it was at one version: what a run of that version goes on with."""
+
+    __tablename__ = "definition_versions"
+
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    config: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_by: Mapped[str] = mapped_column(String(128), default="")
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class RouteSet(Base):
+    """The rules that say which pipeline takes which delivery, as one whole; the highest version holds."""
+
+    __tablename__ = "route_sets"
+
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    # See tasks/definition/routes.py.
+    rules: Mapped[list[Any]] = mapped_column(default=list)
+    # The pipeline of what no rule takes; empty: the installation's setting.
+    default_pipeline: Mapped[str] = mapped_column(String(128), default="")
+    created_by: Mapped[str] = mapped_column(String(128), default="")
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Worker(Base):
+    """A worker process that lives, or did a moment ago."""
+
+    __tablename__ = "workers"
+
+    owner: Mapped[str] = mapped_column(String(128), primary_key=True)
+    hostname: Mapped[str] = mapped_column(String(255), default="")
+    pid: Mapped[int]
+    slots: Mapped[int] = mapped_column(default=0)
+    in_flight: Mapped[int] = mapped_column(default=0)
+    # Whether it reaches Prefect's server.
+    has_prefect: Mapped[bool] = mapped_column(default=False)
+    started_at: Mapped[datetime] = mapped_column(default=utc_now)
+    seen_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, field_validator
 from sqlalchemy.orm import Session
 
 from storage import alerts, analyses, database, incidents, settings, stages
+from storage.log_fields import in_context
 from storage.records import AnalyzeResult, ChecksResult, IncidentView, ProviderConfig
 from storage.tables import PipelineRun
 from storage.tables.base import utc_now
@@ -106,7 +107,7 @@ def _ask_all(
     """What came of the first questions, in order; the others were not asked."""
     if chosen.provider == LOCAL.provider:
         return [_try_rules(chosen, question) for question in questions]
-    try_one = partial(_try, context, chosen, until)
+    try_one = in_context(partial(_try, context, chosen, until))
     asked = questions[: context.config.max_incidents]
     with ThreadPoolExecutor(ASKED_AT_ONCE, "analyze") as threads:
         tries = list(threads.map(try_one, asked[:ASKED_AT_ONCE]))

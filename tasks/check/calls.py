@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Hashable, Mapping
 from typing import Generic, TypeVar
 
+from storage.log_fields import in_context
+
 Answer = TypeVar("Answer")
 Key = TypeVar("Key", bound=Hashable)
 
@@ -29,7 +31,7 @@ class Call(Generic[Answer]):
         self._function = function
         self._outcome: queue.SimpleQueue[tuple[Answer | None, BaseException | None]] = queue.SimpleQueue()
         try:
-            threading.Thread(target=self._run, name=name, daemon=True).start()
+            threading.Thread(target=in_context(self._run), name=name, daemon=True).start()
         except RuntimeError as error:  # that is news too, not a reason to stop
             self._outcome.put((None, NoThreadError(f"no thread could be started: {error}")))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, FiniteFloat, StringConstraints, field_validator
+from pydantic import BaseModel, Field, FiniteFloat, StringConstraints, field_validator, model_validator
 from sqlalchemy.orm import Session
 
 from storage import settings
@@ -37,7 +37,7 @@ RESERVE_SECONDS = 5.0
 
 
 class ContextConfig(BaseModel, extra="forbid"):
-    """`checker_names`: which checkers (None: the default ones, and those that are configured).
+    """`checker_names`, or `include`: which checkers (None: the default ones, and those that are configured).
 
     `checkers`: their config by name, each key before the installation's. `warning_threshold` and
     `critical_threshold`: those of all chosen checkers that measure per cent of something. `incidents`: whether
@@ -54,6 +54,14 @@ class ContextConfig(BaseModel, extra="forbid"):
         default=None, min_length=1, max_length=HOSTNAME_MAX_CHARS
     )
     labels: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_its_other_name(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "include" not in given:
+            return given
+        names = {"checker_names": given["include"]}
+        return names | {key: value for key, value in given.items() if key != "include"}
 
     @field_validator("hostname", "labels")
     @classmethod

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -20,11 +21,12 @@ ODD_DATA = (ValueError, TypeError, LookupError, AttributeError)
 
 @dataclass(frozen=True)
 class Found:
-    """What a run has found: its checks, its analyses by incident, and links to it."""
+    """What a run has found: its checks, its analyses by incident, links to it, its transform nodes' outputs."""
 
     checks: ChecksResult | None = None
     analyses: Mapping[int | None, IncidentAnalysis] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Facts:
             evidence=checks.evidence if checks else {},
             analysis=found.analyses.get(claimed.incident_id),
             links=found.links,
+            outputs=found.outputs,
             trace_id=claimed.trace_id,
             run_id=claimed.run_id,
             channel=claimed.channel,
@@ -94,11 +97,13 @@ def _found(session: Session, run_id: str) -> Found:
     links = {"run": f"{current.web_url}/orchestration/pipeline/{run_id}/"}
     if flow_run_url := current.flow_run_url(run.flow_run_id):
         links["prefect"] = flow_run_url
-    outputs = stages.outputs_of(session, run.id).values()
+    by_node = stages.outputs_of(session, run.id)
+    outputs = by_node.values()
     checks = [ChecksResult.model_validate(each) for each in outputs if each.get("stage") == Stage.CHECK]
     analyzed = [AnalyzeResult.model_validate(each) for each in outputs if each.get("stage") == Stage.ANALYZE]
     return Found(
         checks=checks[-1] if checks else None,
         analyses={analysis.incident_id: analysis for result in analyzed for analysis in result.analyses},
         links=links,
+        outputs={node_id: output for node_id, output in by_node.items() if output.get("stage") == Stage.TRANSFORM},
     )

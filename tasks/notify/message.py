@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
 from itertools import islice
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
@@ -48,7 +49,7 @@ class Notification(Record):
     `severity` is that of the incident, or success when it is resolved. `context` is the incident as JSON:
     incident, alerts, checks, evidence, analysis, links, trace_id, run_id. Whoever makes one, its title is one
     bounded line and its key is fit for a header. `thread` is the same for all messages about one episode of an
-    incident, and empty for those about none.
+    incident, and empty for those about none. `outputs` is what transform nodes made, by node id, for templates.
     """
 
     reason: NotificationReason
@@ -59,6 +60,7 @@ class Notification(Record):
     thread: str = Field(default="", pattern=r"^[A-Za-z0-9-]*$", max_length=200)
     tags: dict[str, str] = Field(default_factory=dict)
     context: dict[str, Any] = Field(default_factory=dict)
+    outputs: dict[str, Any] = Field(default_factory=dict, exclude=True)
     idempotency_key: str = Field(pattern=r"^[!-~]+$", max_length=200)
 
 
@@ -78,6 +80,7 @@ def compose(
     instead_of: str = "",
     episode: int | None = None,
     news: News | None = None,
+    outputs: Mapping[str, Any] = MappingProxyType({}),
 ) -> Notification:
     """The message about an incident.
 
@@ -114,6 +117,7 @@ def compose(
         thread=_thread(incident, episode),
         tags=_tags(incident, reason, episode=episode, instead_of=instead_of),
         context=_bounded(context),
+        outputs=redact(dict(outputs)),
         idempotency_key=idempotency_key,
     )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from storage import channels, database, notifications, runs, settings
+from storage.log_fields import in_context
 from storage.notifications import ClaimedNotification, Said
 from storage.records import ChannelConfig
 from storage.redaction import redact_text
@@ -160,7 +161,7 @@ def _send_all(attempt: _Try, claimed: Sequence[ClaimedNotification]) -> None:
     futures: list[Future[None]] = []
     for name, of_channel in lanes.items():
         pools.append(ThreadPoolExecutor(min(SENDERS, len(of_channel)), thread_name_prefix=f"notify-{name}"))
-        futures += [pools[-1].submit(_send_lane, attempt, lane) for lane in of_channel.values()]
+        futures += [pools[-1].submit(in_context(_send_lane), attempt, lane) for lane in of_channel.values()]
     done, _ = wait(futures, timeout=max(attempt.limit.wait_until - time.monotonic(), 0))
     for pool in pools:
         pool.shutdown(wait=False, cancel_futures=True)

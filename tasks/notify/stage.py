@@ -72,7 +72,7 @@ def work(context: StageContext) -> Told:
         send_in_hand(context, limit)
         rows = _rows(context)
     if has_nobody:
-        raise PermanentError(_nobody(context))
+        raise PermanentError(_nobody(missing))
     _raise_unless_told(context, rows, missing)
     return Told(rows, passed_over, missing)
 
@@ -93,9 +93,8 @@ def _choose_channels(context: StageContext) -> tuple[list[str], list[str]]:
     return chosen, context.config.missing(active)
 
 
-def _nobody(context: StageContext) -> str:
-    wanted = context.config.model_dump(exclude_none=True)
-    detail = f"; the node asks for {wanted}" if wanted else ""
+def _nobody(missing: Sequence[str]) -> str:
+    detail = f" ({'; '.join(missing)})" if missing else ""
     return f"no active notification channel{detail}: add one with `watchkeeper channels add`"
 
 

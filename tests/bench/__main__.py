@@ -25,6 +25,7 @@ import ingest  # noqa: E402
 import latency  # noqa: E402
 import notify  # noqa: E402
 import overhead  # noqa: E402
+import retention  # noqa: E402
 import server_settings  # noqa: E402
 import storm  # noqa: E402
 from machine import Machine  # noqa: E402
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[Machine], Section]] = {
     "check": lambda _machine: check.measure(),
     "analyze": lambda _machine: analyze.measure(),
     "notify": lambda _machine: notify.measure(),
+    "retention": lambda _machine: retention.measure(),
     "latency": latency.measure,
     "overhead": overhead.measure,
     "server-settings": server_settings.measure,

@@ -82,7 +82,7 @@ def _content_length(head: bytes) -> int:
 
 def drive(*, port: int, path: str, bodies: Iterable[str], connections: int, seconds: float | None) -> Load:
     """Keep every connection busy until the bodies or the seconds run out."""
-    requests = [_request(port, path, body.encode()) for body in bodies]
+    requests = [request_bytes(port, path, body.encode()) for body in bodies]
     deadline = time.monotonic() + seconds if seconds else float("inf")
     waiting: Iterator[bytes] = repeat(requests[0]) if seconds else iter(requests)
     latencies: list[float] = []
@@ -118,7 +118,8 @@ def _send_next(
         connection.send(request)
 
 
-def _request(port: int, path: str, body: bytes) -> bytes:
+def request_bytes(port: int, path: str, body: bytes) -> bytes:
+    """A post as it goes over the wire."""
     head = [
         f"POST {path} HTTP/1.1",
         f"Host: 127.0.0.1:{port}",

@@ -20,8 +20,8 @@ from commands import Said
 from commands import watchkeeper as in_process
 from hung_mount import hung_mount, taken_mount
 
-from deployments.check_output import print_json
-from deployments.check_report import as_json, exit_code, print_results
+from deployments.commands.check_output import print_json
+from deployments.commands.check_report import as_json, exit_code, print_results
 from storage.records import CheckResult
 from storage.vocabulary import CheckStatus
 from tasks.check.checkers import CHECKERS, DEFAULTS

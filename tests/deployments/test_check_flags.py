@@ -9,7 +9,7 @@ import pytest
 from cyclopts import App, CycloptsError
 from pydantic import BaseModel, Field, FiniteFloat, StringConstraints
 
-from deployments.check_flags import flags_of
+from deployments.commands.check_flags import flags_of
 from tasks.check.checkers.base import CheckerConfig
 
 

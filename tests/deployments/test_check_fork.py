@@ -12,8 +12,8 @@ from typing import ClassVar
 import psutil
 import pytest
 
-from deployments import check_fork
-from deployments.check_fork import measured
+from deployments.commands import check_fork
+from deployments.commands.check_fork import measured
 from storage.records import CheckResult
 from storage.vocabulary import CheckStatus
 from tasks.check.checkers.base import Checker, CheckerConfig

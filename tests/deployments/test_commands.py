@@ -9,7 +9,7 @@ from pkgutil import resolve_name
 
 import pytest
 
-from deployments.cli import app
+from deployments.cli import UNREAD, app, main
 from deployments.errors import EXPECTED, EXPECTED_OF_DATABASE, EXPECTED_OF_SETTINGS
 
 
@@ -44,6 +44,14 @@ def watchkeeper(home: Path, *arguments: str, **env: str) -> subprocess.Completed
         ["providers"],
         ["providers", "add"],
         ["eval"],
+        ["definitions"],
+        ["routes"],
+        ["trace"],
+        ["report"],
+        ["prune"],
+        ["run-pipeline"],
+        ["resume"],
+        ["monitor-pipeline"],
     ],
 )
 def test_help_is_shown_without_importing_prefect(tmp_path: Path, command: list[str]) -> None:
@@ -128,3 +136,16 @@ def test_database_that_cannot_be_reached_is_said_in_one_line(tmp_path: Path) -> 
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert "hunter2" not in result.stderr
+
+
+def test_command_whose_output_nobody_reads_to_its_end_says_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    unread, end = os.pipe()
+    os.close(unread)
+    monkeypatch.setattr("sys.argv", ["watchkeeper", "definitions", "schema"])
+
+    with os.fdopen(end, "w") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        with pytest.raises(SystemExit) as ended:
+            main()
+
+    assert ended.value.code == UNREAD

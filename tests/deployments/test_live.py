@@ -1,6 +1,7 @@
 """One stack as its users run it, and what they see of it."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -12,17 +13,19 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from prefect.client.orchestration import PrefectClient
+from old_rows import add_old_webhooks
+from prefect.client.orchestration import PrefectClient, SyncPrefectClient
+from prefect.client.schemas.objects import State
 from prefect.states import Running
 from sinks import HttpSink, SmtpSink
 from sqlalchemy import select
-from stack import LiveStack, live_stack
+from stack import LiveStack, live_stack, wait_until
 
 from deployments.register import register
 from flows.reconcile import SETTLED_AFTER, close_finished
 from flows.report import TAG
 from storage import database as database_room
-from storage import runs
+from storage import retention, runs
 from storage.tables import CheckRun, PipelineRun
 from storage.vocabulary import RunStatus, RunVia
 from tasks.check.checkers import DEFAULTS
@@ -207,3 +210,54 @@ def test_up_checks_this_machine_by_itself_when_told_to() -> None:
     assert [run.definition_name for run in runs_seen[:2]] == ["local-monitor", "local-monitor"]
     assert {run.via for run in runs_seen} == {RunVia.PREFECT}
     assert "monitor: checks this machine every 10 s" in said
+
+
+def test_worker_takes_up_what_a_person_runs_and_the_command_shows_its_page(
+    stack: LiveStack, sink: HttpSink
+) -> None:
+    command = [sys.executable, "-m", "deployments.cli", "run-pipeline", "--sample", "--definition", "direct"]
+
+    said = subprocess.run(command, env=stack.env, capture_output=True, text=True, timeout=60, check=False)
+
+    assert said.returncode == 0, said.stderr
+    assert "waiting for a worker (1 live) to take it up" in said.stderr
+    with stack.database.read() as session:
+        run = session.scalars(select(PipelineRun).order_by(PipelineRun.id.desc()).limit(1)).one()
+    assert run.via is RunVia.PREFECT
+    assert (
+        f"a worker took it up: {stack.prefect_api_url.removesuffix('/api')}/runs/flow-run/{run.flow_run_id}"
+        in (said.stderr)
+    )
+    assert any("Sample alert" in request.body.decode() for request in sink.requests)
+
+
+def test_retention_runs_in_the_worker_by_its_schedule_and_says_what_went(stack: LiveStack) -> None:
+    add_old_webhooks(stack.database, 5, days_ago=400)
+
+    with stack.prefect() as client:
+        deployment = client.read_deployment_by_name("retention/retention")
+        flow_run = client.create_flow_run_from_deployment(deployment.id)
+        ended = wait_until(lambda: _final_state(client, flow_run.id), 60, what="the retention run")
+
+    assert [(each.active, each.schedule.interval) for each in deployment.schedules] == [(True, timedelta(hours=1))]
+    assert ended.is_completed()
+    assert "5 runs, 5 deliveries, 10 check runs" in (ended.message or "")
+    with stack.database.read() as session:
+        assert "runs" in {row.name for row in retention.prunings(session)}
+        assert str(flow_run.id) not in {run.flow_run_id for run in session.scalars(select(PipelineRun))}
+
+
+def _final_state(client: SyncPrefectClient, flow_run_id: UUID) -> State[Any] | None:
+    state = client.read_flow_run(flow_run_id).state
+    return state if state and state.is_final() else None
+
+
+def test_doctor_finds_no_fault_in_a_stack_that_runs(stack: LiveStack) -> None:
+    command = [sys.executable, "-m", "deployments.cli", "doctor", "--json"]
+
+    said = subprocess.run(command, env=stack.env, capture_output=True, text=True, timeout=60, check=False)
+
+    found = {each["check"]: each["level"] for each in json.loads(said.stdout)["checks"]}
+    assert [each for each in json.loads(said.stdout)["checks"] if each["level"] == "fault"] == []
+    assert said.returncode == 0
+    assert {found[name] for name in ("database", "prefect", "deployments", "receiver", "worker")} == {"ok"}

@@ -16,7 +16,8 @@ from rows import add_alert, add_incident
 from sinks import HttpSink
 from sqlalchemy import select
 
-from deployments import installed, recommendation_command
+from deployments import installed
+from deployments.commands import recommendation_command
 from storage import providers
 from storage.database import Database
 from storage.records import CheckResult

@@ -19,8 +19,8 @@ import pytest
 from databases import fresh_sqlite
 from stack import free_port, wait_until
 
-from flows.library import save_presets
 from storage.database import Database
+from tasks.definition.library import save_presets
 
 LIMIT = 100_000
 MEGABYTE = 1024 * 1024

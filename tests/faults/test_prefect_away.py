@@ -17,9 +17,9 @@ from sinks import HttpSink
 from stack import LiveStack, free_port, wait_until
 
 from deployments.stack import prefect_settings_folder
-from flows.presets import preset
 from storage import definitions
 from storage.embedded import EmbeddedServer
+from tasks.definition.presets import preset
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 

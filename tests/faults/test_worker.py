@@ -16,43 +16,26 @@ from uuid import UUID, uuid4
 import httpx
 import psutil
 import pytest
+from moody import MoodySink
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import AwaitingRetry, Cancelling
-from sinks import Answer, HttpSink, ReceivedRequest
 from sqlalchemy import delete, select
 from stack import LiveStack, live_stack, wait_until
 
-from flows.presets import preset
 from storage import definitions
 from storage.tables import ChannelState, Delivery, Notification, PipelineRun
 from storage.vocabulary import DeliveryStatus, NotificationStatus, RunStatus
+from tasks.definition.presets import preset
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
 LEASE_SECONDS = 4
 
 
-class MoodySink(HttpSink):
-    """Refuses messages about what is in `refused`, for now (503)."""
-
-    def __init__(self) -> None:
-        super().__init__(default=Answer(delay_seconds=0.03))
-        self.refused: set[str] = set()
-
-    def take(self, request: ReceivedRequest) -> Answer:
-        answer = super().take(request)
-        title = json.loads(request.body)["title"]
-        return Answer(503) if any(word in title for word in self.refused) else answer
-
-    def about(self, name: str) -> list[ReceivedRequest]:
-        """The requests about an alert."""
-        return [request for request in self.requests if name in json.loads(request.body)["title"]]
-
-
 @pytest.fixture(scope="module")
 def sink() -> Iterator[MoodySink]:
-    with MoodySink() as sink:
+    with MoodySink(delay_seconds=0.03) as sink:
         yield sink
 
 
@@ -201,11 +184,11 @@ def test_prefects_retry_of_a_run_that_told_people_tells_nobody_again(stack: Live
     wait_for_flow_run(stack, told["flow_run_id"], {"COMPLETED"})
 
     retry(stack, told["flow_run_id"])
-    wait_until(lambda: show(stack, told)["total_attempts"] == 2, 30, what="the retry")
+    with stack.prefect() as client:
+        wait_until(lambda: client.read_flow_run(UUID(told["flow_run_id"])).run_count == 2, 30, what="the retry")
     wait_for_flow_run(stack, told["flow_run_id"], {"COMPLETED"})
 
-    assert show(stack, told)["status"] == "NOTIFIED"
-    assert len(show(stack, told)["stages"]) == 2
+    assert show(stack, told) == told
     assert len(sink.about("told-once")) == 1
 
 
@@ -329,7 +312,7 @@ def start_flow_run(stack: LiveStack, pipeline: str, parameters: dict[str, Any]) 
 def retry(stack: LiveStack, flow_run_id: str) -> None:
     """What the Retry button in the Prefect UI does."""
     with stack.prefect() as client:
-        client.set_flow_run_state(UUID(flow_run_id), AwaitingRetry(), force=True)
+        client.set_flow_run_state(UUID(flow_run_id), AwaitingRetry(), force=False)
 
 
 def wait_for_flow_run(stack: LiveStack, flow_run_id: UUID | str, states: set[str]) -> FlowRun:

@@ -10,11 +10,11 @@ from sqlalchemy import func, select
 
 from flows.direct import run_directly
 from flows.execution import Outcome
-from flows.library import save_presets
 from storage import channels, inbox, runs, settings
 from storage.database import Database
 from storage.tables import Alert, Incident
 from storage.vocabulary import RunStatus
+from tasks.definition.library import save_presets
 from webhook_app.app import create_app
 
 

@@ -9,11 +9,11 @@ from sinks import HttpSink
 from sqlalchemy import select
 
 from flows.direct import run_directly
-from flows.kinds import KINDS
 from storage import channels, definitions, runs
 from storage.database import Database
 from storage.tables import AnalysisRun, StageExecution
 from storage.vocabulary import RunStatus, StageStatus
+from tasks.definition.kinds import KINDS
 
 QUIET = {"warning_threshold": 1e6, "critical_threshold": 2e6}
 LOUD = {"warning_threshold": 0, "critical_threshold": 0}

@@ -13,8 +13,8 @@ from sinks import HttpSink
 from sqlalchemy import func, select
 
 from flows.direct import run_directly
-from flows.execution import CancelledRunError, Outcome, PostponedError, _reason_to_skip
-from flows.kinds import KINDS
+from flows.execution import CancelledRunError, Outcome, PostponedError
+from flows.verdict import judge
 from storage import channels, definitions, inbox, runs, stages
 from storage.database import Database
 from storage.inbox import NewDelivery
@@ -30,6 +30,8 @@ from storage.vocabulary import (
     StageStatus,
 )
 from tasks.attempt import NodeOrder, StageContext, run_attempt
+from tasks.definition.kinds import KINDS
+from tasks.definition.presets import preset
 from tasks.ingest.stage import INGEST
 from tasks.notify.stage import NOTIFY
 
@@ -352,9 +354,10 @@ def test_cancel_is_honoured_before_the_next_stage(database: Database, http_sink:
 
     with database.write() as session:
         runs.request_cancel(session, flow_run_id="flow-1")
+    path = preset("direct").path()
 
     with pytest.raises(CancelledRunError):
-        _reason_to_skip(held, Stage.NOTIFY)
+        judge(held, path, path[-1], Stage.NOTIFY)
 
 
 def test_local_monitor_opens_and_resolves_an_incident_of_its_own(database: Database, http_sink: HttpSink) -> None:

@@ -1,11 +1,13 @@
 """Places for runs: who holds one, who rests, and how many more may begin."""
 
 import asyncio
+from collections.abc import Mapping
 
 import pytest
 
 from flows.executor import Executor
 from flows.slots import RunSlot, Slots
+from storage.log_fields import run_fields
 from tasks.attempt import current_slot
 
 
@@ -128,6 +130,20 @@ def test_a_run_in_backoff_is_not_in_flight() -> None:
         return begins
 
     assert asyncio.run(three_runs()) == [False, True, False, True]
+
+
+def test_lines_of_a_run_name_it_before_it_has_begun() -> None:
+    async def first_words() -> list[Mapping[str, str] | None]:
+        said: list[Mapping[str, str] | None] = []
+
+        async def begin() -> None:
+            said.append(run_fields.get())
+
+        executor = Executor(Slots(1))
+        await executor.spawn("run-1", executor.slots.place("mine"), begin())
+        return said
+
+    assert asyncio.run(first_words()) == [{"run_id": "run-1"}]
 
 
 def test_a_run_that_is_cut_off_while_it_waits_for_its_place_leaves_nothing_behind() -> None:

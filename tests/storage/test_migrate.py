@@ -3,6 +3,7 @@
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from old_rows import add_old_webhooks, count_rows
 from rows import add_incident
 from sqlalchemy import select, text
 
@@ -95,3 +96,20 @@ def test_messages_that_no_run_will_send_any_more_become_dead_letters(database: D
         (4, "pending", ""),
     ]
     assert all(row.waiting_since == row.due_at == row.created_at for row in rows)
+
+
+def test_runs_of_the_sixth_version_keep_their_stages_and_deliveries_there_and_back(database: Database) -> None:
+    add_old_webhooks(database, 3, days_ago=1)
+    before = count_rows(database)
+
+    for revision in ("0006", "0007", "0006"):
+        with database.engine.begin() as connection:
+            move = command.upgrade if revision == "0007" else command.downgrade
+            move(migrate._config(connection), revision)
+    migrate.upgrade(database)
+
+    assert count_rows(database) == before
+    with database.engine.connect() as connection:
+        if database.is_sqlite:
+            assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []

@@ -8,13 +8,14 @@ from rows import BODY, add_delivery
 from sqlalchemy import select
 from sqlalchemy.orm import undefer
 
-from storage import inbox, retention
+from storage import inbox, retention, runs
 from storage.database import Database
 from storage.inbox import DeliveryStateError, NewDelivery
-from storage.retention import BODIES, SENDER_IDS, Perishable
-from storage.tables import Delivery
+from storage.kept import BODIES, DELIVERIES, SENDER_IDS
+from storage.retention import Kept
+from storage.tables import Delivery, PipelineRun
 from storage.tables.base import utc_now
-from storage.vocabulary import DeliveryStatus
+from storage.vocabulary import DeliveryStatus, RunStatus
 
 NOW = utc_now()
 BEFORE = NOW - timedelta(days=30)
@@ -34,7 +35,7 @@ def keep(
         )
 
 
-def prune(database: Database, part: Perishable, *, limit: int = 100) -> int:
+def prune(database: Database, part: Kept, *, limit: int = 100) -> int:
     with database.read() as session:
         due = retention.find_due(session, part, before=BEFORE, limit=limit)
     with database.write() as session:
@@ -88,14 +89,13 @@ def test_senders_id_of_a_delivery_dealt_with_long_ago_is_forgotten(
     ("status", "finished_at"),
     [
         (DeliveryStatus.WAITING, None),
-        (DeliveryStatus.CLAIMED, None),
         (DeliveryStatus.QUARANTINED, None),
         (DeliveryStatus.DONE, BEFORE + timedelta(seconds=1)),
         (DeliveryStatus.QUARANTINED, BEFORE + timedelta(seconds=1)),
     ],
 )
 def test_what_is_not_dealt_with_or_only_lately_is_kept(
-    database: Database, part: Perishable, status: DeliveryStatus, finished_at: datetime | None
+    database: Database, part: Kept, status: DeliveryStatus, finished_at: datetime | None
 ) -> None:
     delivery_id = keep(database, status, finished_at=finished_at)
 
@@ -103,6 +103,24 @@ def test_what_is_not_dealt_with_or_only_lately_is_kept(
 
     delivery = find(database, delivery_id)
     assert (delivery.body, delivery.sender_delivery_id) == (BODY, f"sender-{delivery_id}")
+
+
+def test_delivery_left_behind_goes_when_the_last_of_its_runs_failed_long_ago(database: Database) -> None:
+    delivery_id = keep(database, DeliveryStatus.CLAIMED, finished_at=None)
+    with database.write() as session:
+        delivery = session.scalars(select(Delivery).where(Delivery.delivery_id == delivery_id)).one()
+        for _ in range(2):
+            run = runs.create_run(session, definition_name="direct", definition_version=0, deliveries=[delivery])
+            run.status, run.completed_at = RunStatus.FAILED, OLD
+        last = run.id
+    due: list[int] = []
+    for completed_at in (None, BEFORE + timedelta(seconds=1), OLD):
+        with database.write() as session:
+            session.get_one(PipelineRun, last).completed_at = completed_at
+        due.append(prune(database, BODIES))
+
+    assert due == [0, 0, 1]
+    assert (prune(database, SENDER_IDS), prune(database, DELIVERIES)) == (1, 1)
 
 
 def test_batch_is_bounded_and_the_next_one_goes_on(database: Database) -> None:

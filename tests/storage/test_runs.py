@@ -6,6 +6,7 @@ import pytest
 
 from storage import runs
 from storage.database import Database
+from storage.reservations import reserve
 from storage.runs import HeldRun, LeaseLostError, RunHeldError, RunNotFoundError
 from storage.tables import PipelineRun
 from storage.tables.base import utc_now
@@ -94,6 +95,34 @@ def test_runs_that_nobody_holds_are_found(database: Database) -> None:
         found = runs.find_unheld(session, idle_before=utc_now() - timedelta(seconds=30))
 
     assert [run.run_id for run in found] == [dropped]
+
+
+def test_of_two_that_find_a_run_lying_one_has_it_for_a_moment(database: Database) -> None:
+    left, over = make_run(database), make_run(database)
+    with database.write() as session:
+        run = runs.find_run(session, over)
+        assert run is not None
+        runs.complete(run, RunStatus.NOTIFIED)
+
+    with database.write() as session:
+        first = reserve(session, [left, over], seconds=60)
+    with database.write() as session:
+        second = reserve(session, [left, over], seconds=60)
+
+    assert (first, second) == ({left}, set())
+    assert lease(database, left, "one").fence == 1
+
+
+def test_run_that_was_put_down_in_good_order_is_not_counted_as_one_that_did_not_end(database: Database) -> None:
+    run_id = make_run(database)
+    for _ in range(2):
+        held = lease(database, run_id, "one")
+        start(database, held)
+        with database.write() as session:
+            runs.postpone(session, held, delay_seconds=-1)
+
+    run = find(database, run_id)
+    assert (run.total_attempts, run.unended_attempts, run.lease_owner) == (2, 0, "")
 
 
 def test_leases_of_a_dead_owner_are_ended(database: Database) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from flows.library import save_presets
 from storage import settings
 from storage.database import Database
+from tasks.definition.library import save_presets
 from webhook_app.app import create_app
 
 

@@ -39,7 +39,7 @@ KEPT_TEMPLATES = 16
 LENGTH = struct.Struct(">Q")  # goes before an order and an answer, in bytes; as in tasks/check/pipes.py
 
 VARIABLES = frozenset(
-    {"title", "message", "severity", "channel", "reason", "tags", "links", "context", "incident"}
+    {"title", "message", "severity", "channel", "reason", "tags", "links", "context", "incident", "outputs"}
 )
 # What a template has at certain places only.
 _PLACED = frozenset({"loop", "self", "super", "caller", "varargs", "kwargs"})

@@ -11,7 +11,8 @@ def variables_of(notification: Notification) -> dict[str, Any]:
     """JSON values by name; sandbox.py's VARIABLES lists the names.
 
     `incident` is the incident's own fields with its alerts, the metrics and summaries of the checks by checker,
-    and the analysis's summary, probable_cause and recommendations. Of the links, those to the web.
+    and the analysis's summary, probable_cause and recommendations. Of the links, those to the web. `outputs` is
+    what transform nodes made, by node id.
     """
     return {
         "reason": notification.reason.value,
@@ -22,6 +23,7 @@ def variables_of(notification: Notification) -> dict[str, Any]:
         "tags": notification.tags,
         "context": notification.context,
         "links": web_links(notification),
+        "outputs": notification.outputs,
         "incident": _incident(notification.context),
     }
 

@@ -76,8 +76,7 @@ def test_a_thousand_alarms_that_wait_have_their_stand_ins_in_a_moment(database: 
             stand_in.tell_others(session, waiting=waiting, sender_run_id="run")
         took.append(time.perf_counter() - began)
 
-    print(took)
-    assert max(took) < 1.5  # seconds; 0.15 on an idle machine
+    assert sum(took) < 4, took  # seconds; 0.3 on an idle machine, where a query for each alarm takes 4.2
     assert {row.instead_of for row in messages(database, channel="spare")} == {"ops"}
     assert len(messages(database, channel="spare")) == 1000
 

@@ -1,0 +1,1 @@
+"""`watchkeeper doctor`: what stands against this installation, and what to do about it."""

@@ -1,0 +1,1 @@
+"""`watchkeeper setup`: questions, and the document that their answers make."""

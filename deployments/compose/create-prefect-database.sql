@@ -1,0 +1,2 @@
+-- Run once, when PostgreSQL makes its first database.
+CREATE DATABASE prefect;
