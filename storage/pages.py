@@ -1,4 +1,4 @@
-"""Newest-first pages over large tables, which stay where they are while rows are added.
+"""Pages over large tables, newest first or by another column, which stay where they are while rows are added.
 
 A page goes on from the last row of the one before (keyset), so page 5,000 costs what page 1 does.
 """
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from itertools import product
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, and_, case, literal, select, tuple_, union_all
+from sqlalchemy import ColumnElement, and_, case, func, literal, select, tuple_, union, union_all
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.orm.interfaces import ORMOption
 
-from storage.tables.base import Base, BigId, UtcDateTime
+from storage.tables.base import Base, BigId
 from storage.vocabulary import Severity
 
 Row = TypeVar("Row", bound=Base)
@@ -27,6 +27,15 @@ class Place:
 
     at: datetime
     id: int
+
+
+@dataclass(frozen=True)
+class Order:
+    """By what a table is read: a column that is never NULL, and the id among equals. An index holds both."""
+
+    column: InstrumentedAttribute[Any]
+    pk: InstrumentedAttribute[int]
+    is_descending: bool = True
 
 
 def newest(
@@ -45,19 +54,64 @@ def newest(
     `order` names the time and the id by which the table is read. Each kind is asked for on its own: within
     one, an index holds the rows in order, so reading stops after `limit`; over several it would sort them all.
     """
-    at, pk = order
-    newest_first = (at.desc(), pk.desc())
+    place = None if after is None else (after.at, after.id)
+    return in_order(
+        session,
+        table,
+        order=Order(*order),
+        conditions=conditions,
+        kinds=kinds,
+        options=options,
+        after=place,
+        limit=limit,
+    )
+
+
+def in_order(
+    session: Session,
+    table: type[Row],
+    *,
+    order: Order,
+    conditions: Sequence[ColumnElement[bool]] = (),
+    kinds: Sequence[ColumnElement[bool]] = (),
+    options: Sequence[ORMOption] = (),
+    after: tuple[Any, int] | None = None,
+    limit: int,
+) -> list[Row]:
+    """Like `newest`, by any column; `after` is the last row's value of that column, and its id."""
+    column, pk = order.column, order.pk
     wanted = list(conditions)
     if after is not None:
-        wanted.append(tuple_(at, pk) < tuple_(literal(after.at, UtcDateTime()), literal(after.id, BigId)))
+        here = tuple_(column, pk)
+        place = tuple_(literal(after[0], column.type), literal(after[1], BigId))
+        wanted.append(here < place if order.is_descending else here > place)
+    sorting = (column.desc(), pk.desc()) if order.is_descending else (column.asc(), pk.asc())
     if kinds:
         parts = [
-            select(pk.label("id")).where(*wanted, kind).order_by(*newest_first).limit(limit).subquery()
+            select(pk.label("id")).where(*wanted, kind).order_by(*sorting).limit(limit).subquery()
             for kind in kinds
         ]
         wanted = [pk.in_(union_all(*(select(part.c.id) for part in parts)))]
-    rows = select(table).where(*wanted).order_by(*newest_first).limit(limit).options(*options)
+    rows = select(table).where(*wanted).order_by(*sorting).limit(limit).options(*options)
     return list(session.scalars(rows))
+
+
+def count_up_to(
+    session: Session,
+    pk: InstrumentedAttribute[int],
+    *,
+    conditions: Sequence[ColumnElement[bool]] = (),
+    kinds: Sequence[ColumnElement[bool]] = (),
+    limit: int,
+) -> int:
+    """How many rows meet all conditions and are of one of the kinds, but never more than `limit`."""
+    some = [select(pk.label("id")).where(*conditions, *also).limit(limit) for also in _each_of(kinds)]
+    found = union(*(select(part.subquery()) for part in some)).subquery()
+    return session.scalar(select(func.count()).select_from(select(found).limit(limit).subquery())) or 0
+
+
+def _each_of(kinds: Sequence[ColumnElement[bool]]) -> list[tuple[ColumnElement[bool], ...]]:
+    return [(kind,) for kind in kinds] or [()]
 
 
 def kinds_of(

@@ -253,3 +253,18 @@ class RunVia(StrEnum):
 
     PREFECT = "prefect"
     DIRECT = "direct"
+
+
+class Role(StrEnum):
+    """What a user of the console may do: look, or act as well."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+
+
+class AuditOutcome(StrEnum):
+    """How what somebody wanted ended. `refused`: it was not allowed then, and nothing changed."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    FAILED = "failed"

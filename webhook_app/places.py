@@ -12,6 +12,7 @@ from typing import cast
 from flask import Flask, Response, current_app, g, request
 
 from webhook_app.answers import error_answer
+from webhook_app.console.pages import error_page, is_console_page
 
 READERS = 6
 ADVISERS = 2
@@ -61,7 +62,7 @@ def install(app: Flask) -> None:
 
     @app.before_request
     def take_place() -> None:
-        if request.blueprint in READING:
+        if request.blueprint in READING or is_console_page():
             if not readers.acquire(blocking=False):
                 raise BusyError("too many requests read at this moment, try again", retry_after_seconds=5)
             g.leave_place = readers.release
@@ -118,6 +119,6 @@ def _leave_readers() -> None:
 
 
 def _refuse(error: BusyError) -> Response:
-    response = error_answer(503, str(error))
+    response = error_page(503, str(error)) if is_console_page() else error_answer(503, str(error))
     response.headers["Retry-After"] = str(error.retry_after_seconds)
     return response

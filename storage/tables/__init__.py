@@ -3,6 +3,7 @@
 from storage.tables.alerts import Alert, AlertHistory, Incident
 from storage.tables.base import Base
 from storage.tables.checks import CheckRun, CheckState
+from storage.tables.console import AuditEntry, HourlyFigure, User
 from storage.tables.inbox import Delivery, RunDelivery
 from storage.tables.intelligence import AnalysisRun, IntelligenceProvider
 from storage.tables.notify import ChannelState, Notification, NotificationChannel
@@ -21,12 +22,14 @@ __all__ = [
     "Alert",
     "AlertHistory",
     "AnalysisRun",
+    "AuditEntry",
     "Base",
     "ChannelState",
     "CheckRun",
     "CheckState",
     "DefinitionVersion",
     "Delivery",
+    "HourlyFigure",
     "Incident",
     "IntelligenceProvider",
     "Notification",
@@ -38,5 +41,6 @@ __all__ = [
     "RunDelivery",
     "StageExecution",
     "Tally",
+    "User",
     "Worker",
 ]

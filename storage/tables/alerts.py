@@ -60,6 +60,13 @@ class Alert(Base):
         Index("ix_alerts_incident_id_received_at", "incident_id", "received_at"),
         Index("ix_alerts_incident_id_joined_at", "incident_id", "joined_at"),
         Index(
+            "ix_alerts_hostname_received_at",
+            "hostname",
+            "received_at",
+            postgresql_where=text("hostname <> ''"),
+            sqlite_where=text("hostname <> ''"),
+        ),
+        Index(
             "ix_alerts_vendor_id",
             "vendor_id",
             postgresql_where=text("vendor_id <> ''"),
@@ -77,6 +84,8 @@ class Alert(Base):
     description: Mapped[str] = mapped_column(Text, default="")
     labels: Mapped[dict[str, str]] = mapped_column(default=dict)
     annotations: Mapped[dict[str, str]] = mapped_column(default=dict)
+    # The host that its labels name, to look for (storage/hostname.py); empty where they name none.
+    hostname: Mapped[str] = mapped_column(String(255), default="")
     raw_payload: Mapped[dict[str, Any]] = mapped_column(default=dict)
     environment: Mapped[str] = mapped_column(default="production")
     episode: Mapped[str] = mapped_column(Text, default="")

@@ -12,6 +12,7 @@ from pydantic.json_schema import JsonSchemaMode
 from werkzeug.routing import Rule
 
 from tasks.ingest.sources import SOURCES
+from webhook_app.console.pages import is_page
 from webhook_app.openapi.operations import OPERATIONS, Form, Operation
 from webhook_app.openapi.parameters import Json
 from webhook_app.places import READING
@@ -63,7 +64,8 @@ def make_document(app: Flask) -> Json:
 
 
 def _routes(app: Flask) -> Iterator[tuple[Rule, str, Operation]]:
-    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
+    rules = [rule for rule in app.url_map.iter_rules() if rule.rule != "/" and not is_page(rule.rule)]
+    for rule in sorted(rules, key=lambda rule: rule.rule):
         for method in METHODS:
             if method in (rule.methods or ()):
                 yield rule, method, OPERATIONS[rule.endpoint]

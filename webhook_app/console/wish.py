@@ -1,0 +1,83 @@
+"""What a list is asked for by its URL: filters, search, order and place, as conditions of a query."""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import product
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy.orm import InstrumentedAttribute
+from werkzeug.datastructures import MultiDict
+
+from storage import search
+from storage.pages import tested_last
+from storage.tables.base import Base
+from webhook_app import query
+from webhook_app.console.filters import Filter
+from webhook_app.query import QueryError
+
+Args = MultiDict[str, str]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The rows that are wanted: all conditions hold, and where there are kinds, one of them (storage/pages.py)."""
+
+    conditions: list[ColumnElement[bool]] = field(default_factory=list)
+    kinds: list[ColumnElement[bool]] = field(default_factory=list)
+    is_narrowed: bool = False
+
+
+def read_wish(
+    args: Args, table: type[Base], filters: Sequence[Filter], *, search_text: str, led_by: Iterable[str]
+) -> Wish:
+    """What the URL asks for. Raises QueryError that names the parameter.
+
+    `led_by` names the filters whose columns, in this order, begin an index that ends with the list's own order:
+    each pair of their values is asked for on its own.
+    """
+    chosen = {each: each.read(text) for each in filters if (text := args.get(each.name, "").strip())}
+    leaders = [each for name in led_by for each in filters if each.name == name]
+    kinds = _kinds(chosen, leaders) if not search_text else []
+    rest = {each: values for each, values in chosen.items() if search_text or not kinds or each not in leaders}
+    conditions = [or_(*map(each.condition, values)) for each, values in rest.items()]
+    if search_text:
+        kinds = search.ways(table, query.read_text(MultiDict({"search": search_text}), "search"))
+        # Few rows are found by a word: an index of another condition would be the wrong one.
+        conditions = [tested_last(condition) for condition in conditions]
+    return Wish(conditions, kinds, is_narrowed=bool(chosen or search_text))
+
+
+def _kinds(chosen: dict[Filter, list[Any]], leaders: list[Filter]) -> list[ColumnElement[bool]]:
+    if not any(each in chosen for each in leaders):
+        return []
+    values = [chosen.get(each) or each.read(",".join(each.options)) for each in leaders]
+    return [
+        and_(*(leader.condition(value) for leader, value in zip(leaders, pair, strict=True)))
+        for pair in product(*values)
+    ]
+
+
+def read_place(text: str, column: InstrumentedAttribute[Any]) -> tuple[Any, int] | None:
+    """The value and id of the last row of the page before, as `place_text` gave them. Raises QueryError."""
+    if not text:
+        return None
+    try:
+        value, pk = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        if column.type.python_type is datetime:
+            value = datetime.fromisoformat(value)
+        elif not isinstance(value, column.type.python_type):
+            raise TypeError  # noqa: TRY301
+        return value, int(pk)
+    except (binascii.Error, ValueError, TypeError, RecursionError):
+        raise QueryError("after: not one that a page gave") from None
+
+
+def place_text(value: Any, pk: int) -> str:
+    """Where a page ends, for a URL."""
+    said = json.dumps([value.isoformat() if isinstance(value, datetime) else value, pk])
+    return base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
