@@ -17,11 +17,11 @@ demo: $(STAMP) ## Send one real webhook through the whole pipeline and show its 
 	@$(BIN)/watchkeeper demo
 
 # Many tests wait for real processes, so more of them run at a time than there are cores; a file's stay together.
-# Those that kill parts of a whole stack have the machine for themselves. What failed beside others has it once more.
+# Those that kill parts of a whole stack come by themselves. What failed beside others has the machine once alone.
 test: $(STAMP) ## Run all tests. ARGS="-k name" picks some.
 ifeq ($(strip $(ARGS)),)
 	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --ignore tests/faults || $(AGAIN) --ignore tests/faults
-	@$(BIN)/python -m pytest tests/faults || $(AGAIN) tests/faults
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/faults || $(AGAIN) tests/faults
 else
 	@$(BIN)/python -m pytest $(ARGS)
 endif
