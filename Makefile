@@ -8,10 +8,10 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint format bench lock clean
+.PHONY: help demo test screenshots lint format bench lock clean
 
 help: ## List the targets.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 demo: $(STAMP) ## Send one real webhook through the whole pipeline and show its trace.
 	@$(BIN)/watchkeeper demo
@@ -25,6 +25,9 @@ ifeq ($(strip $(ARGS)),)
 else
 	@$(BIN)/python -m pytest $(ARGS)
 endif
+
+screenshots: $(STAMP) ## Write pictures of every page of the console to screenshots/: light, dark, wide, phone.
+	@WATCHKEEPER_SCREENSHOTS=screenshots $(BIN)/python -m pytest tests/webhook_app/console/test_pages_look.py
 
 lint: $(STAMP) ## Check style, types and the rooms' contracts.
 	@$(BIN)/ruff format --check .

@@ -141,6 +141,14 @@ app.command(
     """,
 )
 app.command(
+    "deployments.commands.user_commands:users",
+    name="users",
+    help="""Who may sign in to the console: add, list, passwords, roles, switch off, remove.
+
+    Without any user the console answers this machine only, and asks nobody to sign in.
+    """,
+)
+app.command(
     "deployments.commands.notify_trial_command:test_notify",
     name="test-notify",
     help="""Send a real message now: through the first active channel, or the one that is named.

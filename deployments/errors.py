@@ -16,6 +16,7 @@ EXPECTED = {
     "storage.runs.RunStateError",
     "storage.server_user.EmbeddedServerError",
     "storage.transitions.IncidentNotFoundError",
+    "storage.users.UserStateError",
     "tasks.errors.PermanentError",
     "tasks.errors.TransientError",
 }

@@ -179,7 +179,7 @@ async def _walk(
     path = definition.path()
     for node in path:
         kind = kinds(node)
-        verdict = await asyncio.to_thread(judge, held, path, node, kind.stage)
+        verdict = await asyncio.to_thread(judge, held, path, node)
         if verdict.is_overtaken:
             await asyncio.to_thread(_take_back_skip, held, node)
         if verdict.reason:

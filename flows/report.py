@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from storage import alerts, inbox, runs, stages, told
+from storage import alerts, inbox, runs, settings, stages, told
 from storage.records import (
     AnalyzeResult,
     ChecksResult,
@@ -49,6 +49,7 @@ def markdown_report(session: Session, run_id: str) -> str:
     lines = [
         f"# {_plain(run.definition_name)}: {run.status}",
         f"run `{run.run_id}`, trace {_plain(run.trace_id)}, environment {_plain(run.environment)}",
+        f"[All about it in the console](<{settings.load().web_url}/admin/run/{run.run_id}/>)",
     ]
     if run.last_error_message:
         lines += [f"**{run.last_error_type}**: {_plain(run.last_error_message)}"]

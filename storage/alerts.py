@@ -129,7 +129,7 @@ def _view(
     by_severity: dict[str, int] = {}
     for severity, _, count in counts:
         by_severity[severity.value] = by_severity.get(severity.value, 0) + count
-    ended_by = "" if incident.status in LIVE_INCIDENT else _author(incident, incident.status)
+    ended_by = "" if incident.status in LIVE_INCIDENT else author_of(incident, incident.status)
     return IncidentView(
         id=incident.id,
         title=incident.title,
@@ -148,14 +148,14 @@ def _view(
         created_at=incident.created_at,
         closed_at=incident.closed_at,
         acknowledged_at=incident.acknowledged_at,
-        acknowledged_by=_author(incident, IncidentStatus.ACKNOWLEDGED) if incident.acknowledged_at else "",
+        acknowledged_by=author_of(incident, IncidentStatus.ACKNOWLEDGED) if incident.acknowledged_at else "",
         ended_by=ended_by,
         # What was written of an earlier episode stays with the incident.
         closing_summary=incident.summary if ended_by else "",
     )
 
 
-def _author(incident: Incident, status: IncidentStatus) -> str:
+def author_of(incident: Incident, status: IncidentStatus) -> str:
     """Who moved it to that status last; empty where nobody did, but its alerts or its sender."""
     moves = [move for move in incident.details.get("transitions", []) if move.get("to") == status]
     return str(moves[-1].get("author", "")) if moves else ""

@@ -54,6 +54,12 @@ class Database:
         with self._writer, Session(self._write_engine, expire_on_commit=False) as session, session.begin():
             yield session
 
+    @contextmanager
+    def trial(self) -> Iterator[Session]:
+        """A session that may write, to see what would come of it; nothing of that is kept."""
+        with self._writer, Session(self._write_engine, expire_on_commit=False) as session:
+            yield session
+
     def writer(self) -> "Writer":
         """A kept connection, for a thread that does nothing but write one statement at a time."""
         if self.is_sqlite:

@@ -13,6 +13,8 @@ from storage.tables.base import utc_now
 
 SHIPPED = "watchkeeper"
 LOCK = 0x57434B44  # "WCKD"
+# A larger number makes PostgreSQL raise.
+VERSION_MAX = 2**31 - 1
 
 
 class DefinitionExistsError(Exception):
@@ -37,8 +39,13 @@ def find_active(session: Session, name: str) -> PipelineDefinition | None:
 
 def config_of_version(session: Session, name: str, version: int) -> dict[str, Any] | None:
     """A definition's config as it was at that version; None where it is not kept."""
-    found = session.get(DefinitionVersion, (name, version))
+    found = find_version(session, name, version)
     return found.config if found else None
+
+
+def find_version(session: Session, name: str, version: int) -> DefinitionVersion | None:
+    """A definition as it was at that version; None where it is not kept."""
+    return session.get(DefinitionVersion, (name, version)) if version <= VERSION_MAX else None
 
 
 def list_versions(session: Session, name: str, *, limit: int) -> list[DefinitionVersion]:

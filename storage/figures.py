@@ -75,6 +75,16 @@ def present(session: Session) -> dict[str, int]:
     return {name: session.scalar(query) or 0 for name, query in counts.items()}
 
 
+def success_percent(over: int, failed: int) -> float | None:
+    """How many of the runs that are over did not fail, in percent; None where none is over."""
+    return round(100 * (over - failed) / over, 2) if over else None
+
+
+def along_the_time(*columns: ColumnElement[Any] | InstrumentedAttribute[Any]) -> list[ColumnElement[Any]]:
+    """The columns as they are, but so that SQLite does not read the whole table along an index of one of them."""
+    return [func.coalesce(column, column) for column in columns]
+
+
 def _deliveries(session: Session, since: datetime) -> dict[str, Any]:
     tally = _tally(session, Delivery.status, Delivery.source, Delivery.received_at >= since)
     return {"total": tally.total, "by_status": tally.by_first(), "by_source": tally.by_second()}
@@ -119,7 +129,7 @@ def _runs(session: Session, since: datetime) -> dict[str, Any]:
     is_over = PipelineRun.completed_at.is_not(None)
     is_retried = PipelineRun.total_attempts > 1
     count = func.count().label("count")
-    words = _along_the_time(PipelineRun.status, PipelineRun.definition_name)
+    words = along_the_time(PipelineRun.status, PipelineRun.definition_name)
     rows = session.execute(
         select(*words, is_over, is_retried, count)
         .where(PipelineRun.created_at >= since)
@@ -135,7 +145,7 @@ def _runs(session: Session, since: datetime) -> dict[str, Any]:
             for name, count in _added((name, n) for _, name, _, _, n in rows).items()
         ],
         "failed": failed,
-        "success_percent": round(100 * (over - failed) / over, 2) if over else None,
+        "success_percent": success_percent(over, failed),
         "retried": sum(n for _, _, _, again, n in rows if again),
         "in_flight": sum(n for _, _, ended, _, n in rows if not ended),
     }
@@ -148,7 +158,7 @@ def _stages(session: Session, since: datetime) -> dict[str, Any]:
     )
     if first is None:
         return {"stages": [], "errors": []}
-    words = _along_the_time(StageExecution.stage, StageExecution.status, StageExecution.error_type)
+    words = along_the_time(StageExecution.stage, StageExecution.status, StageExecution.error_type)
     rows = session.execute(
         select(
             *words,
@@ -202,7 +212,7 @@ def _checks(session: Session, since: datetime) -> dict[str, Any]:
 
 
 def _analyses(session: Session, since: datetime) -> dict[str, Any]:
-    words = _along_the_time(AnalysisRun.provider, AnalysisRun.status, AnalysisRun.fallback_used)
+    words = along_the_time(AnalysisRun.provider, AnalysisRun.status, AnalysisRun.fallback_used)
     rows = session.execute(
         select(
             *words,
@@ -244,20 +254,15 @@ def _tally(
     second: InstrumentedAttribute[Any],
     when: ColumnElement[bool],
 ) -> Tally:
-    words = _along_the_time(first, second)
+    words = along_the_time(first, second)
     rows = session.execute(select(*words, func.count()).where(when).group_by(*words))
     return Tally({(one, other): count for one, other, count in rows})
 
 
 def _counts(session: Session, word: InstrumentedAttribute[Any], when: ColumnElement[bool]) -> dict[str, int]:
-    words = _along_the_time(word)
+    words = along_the_time(word)
     query: Select[Any] = select(*words, func.count()).where(when).group_by(*words)
     return _added((name, count) for name, count in session.execute(query))
-
-
-def _along_the_time(*columns: InstrumentedAttribute[Any]) -> list[ColumnElement[Any]]:
-    """The columns as they are, but so that SQLite does not read the whole table along an index of one of them."""
-    return [func.coalesce(column, column) for column in columns]
 
 
 def _added(pairs: Any) -> dict[str, int]:

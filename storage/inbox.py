@@ -149,13 +149,16 @@ def attach(session: Session, *, run: PipelineRun, deliveries: Sequence[Delivery]
     session.flush()
 
 
-def deliveries_of(session: Session, run_pk: int, *, with_bodies: bool = False) -> list[Delivery]:
-    """The deliveries of a run in order."""
+def deliveries_of(
+    session: Session, run_pk: int, *, with_bodies: bool = False, limit: int | None = None
+) -> list[Delivery]:
+    """The first deliveries of a run, in order."""
     query = (
         select(Delivery)
         .join(RunDelivery, RunDelivery.delivery_id == Delivery.id)
         .where(RunDelivery.run_id == run_pk)
         .order_by(RunDelivery.position)
+        .limit(limit)
     )
     return list(session.scalars(query.options(undefer(Delivery.body)) if with_bodies else query))
 

@@ -13,6 +13,7 @@ from storage.tables import (
     Alert,
     AlertHistory,
     AnalysisRun,
+    AuditEntry,
     CheckRun,
     Delivery,
     Incident,
@@ -171,6 +172,7 @@ CHECKS = Kept("check runs", CheckRun.id, CheckRun.executed_at, lambda _before: (
 HISTORY = Kept("alert history", AlertHistory.id, AlertHistory.created_at, _history_is_due)
 MESSAGES = Kept("notifications", Notification.id, Notification.created_at, _message_is_due)
 ANALYSES = Kept("analyses", AnalysisRun.id, AnalysisRun.created_at, _analysis_is_due)
+AUDIT = Kept("audit entries", AuditEntry.id, AuditEntry.at, lambda _before: ())
 
 # An incident goes with all that belongs to it, in this order.
 WITH_INCIDENTS = (
@@ -205,5 +207,6 @@ def kept_days(settings: Settings) -> list[tuple[Kept, int]]:
         (HISTORY, settings.retain_history_days),
         (MESSAGES, settings.retain_notifications_days),
         (ANALYSES, settings.retain_analyses_days),
+        (AUDIT, settings.retain_audit_days),
     ]
     return days + [(kept, settings.retain_incidents_days) for kept in WITH_INCIDENTS]

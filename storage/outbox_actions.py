@@ -125,6 +125,23 @@ def stand_ins(session: Session, row: Notification) -> list[Notification]:
     )
 
 
+def stood_in_for(session: Session, row: Notification) -> Notification | None:
+    """The message for which this one stands in."""
+    if not row.instead_of:
+        return None
+    return session.scalar(
+        select(Notification)
+        .where(
+            Notification.channel == row.instead_of,
+            Notification.incident_id == row.incident_id,
+            Notification.episode == row.episode,
+            Notification.reason == row.reason,
+            Notification.sequence == row.sequence,
+        )
+        .options(defer(Notification.message))
+    )
+
+
 def retry(session: Session, pk: int) -> Notification:
     """Let a message be sent now, with all its tries before it, also to a channel that is left alone for a moment.
 

@@ -79,21 +79,42 @@ def in_order(
     limit: int,
 ) -> list[Row]:
     """Like `newest`, by any column; `after` is the last row's value of that column, and its id."""
-    column, pk = order.column, order.pk
-    wanted = list(conditions)
-    if after is not None:
-        here = tuple_(column, pk)
-        place = tuple_(literal(after[0], column.type), literal(after[1], BigId))
-        wanted.append(here < place if order.is_descending else here > place)
-    sorting = (column.desc(), pk.desc()) if order.is_descending else (column.asc(), pk.asc())
+    wanted = [*conditions, *past(order, after)]
     if kinds:
         parts = [
-            select(pk.label("id")).where(*wanted, kind).order_by(*sorting).limit(limit).subquery()
+            select(order.pk.label("id")).where(*wanted, kind).order_by(*sorting(order)).limit(limit).subquery()
             for kind in kinds
         ]
-        wanted = [pk.in_(union_all(*(select(part.c.id) for part in parts)))]
-    rows = select(table).where(*wanted).order_by(*sorting).limit(limit).options(*options)
+        wanted = [order.pk.in_(union_all(*(select(part.c.id) for part in parts)))]
+    rows = select(table).where(*wanted).order_by(*sorting(order)).limit(limit).options(*options)
     return list(session.scalars(rows))
+
+
+def sorting(order: Order) -> tuple[ColumnElement[Any], ColumnElement[int]]:
+    """What to order a query by."""
+    column, pk = order.column, order.pk
+    return (column.desc(), pk.desc()) if order.is_descending else (column.asc(), pk.asc())
+
+
+def past(order: Order, place: tuple[Any, int] | None) -> list[ColumnElement[bool]]:
+    """That a row comes after a place; nothing where there is none."""
+    if place is None:
+        return []
+    here, there = _compared(order, place)
+    return [here < there if order.is_descending else here > there]
+
+
+def up_to(order: Order, place: tuple[Any, int] | None) -> list[ColumnElement[bool]]:
+    """That a row comes before a place or stands there; nothing where there is none."""
+    if place is None:
+        return []
+    here, there = _compared(order, place)
+    return [here >= there if order.is_descending else here <= there]
+
+
+def _compared(order: Order, place: tuple[Any, int]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    there = tuple_(literal(place[0], order.column.type), literal(place[1], BigId))
+    return tuple_(order.column, order.pk), there
 
 
 def count_up_to(

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from storage.records import ProviderConfig
 from storage.tables import IntelligenceProvider
+from storage.tables.base import utc_now
 
 
 class ProviderExistsError(Exception):
@@ -79,6 +80,16 @@ def deactivate(session: Session) -> int:
         update(IntelligenceProvider).where(IntelligenceProvider.is_active).values(is_active=False)
     )
     return int(result.rowcount)  # type: ignore[attr-defined]  # an UPDATE's result has it
+
+
+def switch_off(session: Session, name: str) -> bool:
+    """Let the local rules answer in place of this provider. False where it is not the active one."""
+    result = session.execute(
+        update(IntelligenceProvider)
+        .where(IntelligenceProvider.name == name, IntelligenceProvider.is_active)
+        .values(is_active=False, updated_at=utc_now())
+    )
+    return bool(result.rowcount)  # type: ignore[attr-defined]  # an UPDATE's result has it
 
 
 def find_active(session: Session) -> ProviderConfig | None:

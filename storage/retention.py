@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, TextClause, delete, literal, select, tuple_, update
@@ -14,6 +14,8 @@ from storage.tables.base import BigId, UtcDateTime, utc_now
 from storage.upsert import insert_if_absent
 
 Conditions = Sequence[ColumnElement[bool] | TextClause]
+# It runs once an hour.
+PRUNED_WITHIN = timedelta(hours=2)
 
 
 @dataclass(frozen=True)

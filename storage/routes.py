@@ -49,7 +49,11 @@ def routes_naming(session: Session, name: str) -> list[str]:
     No rules that name it can come to hold before the end of the transaction.
     """
     take_turn(session)
-    held = current(session)
+    return rules_naming(current(session), name)
+
+
+def rules_naming(held: RouteSet | None, name: str) -> list[str]:
+    """What of these rules names a pipeline."""
     if held is None:
         return []
     naming = [

@@ -47,7 +47,7 @@ def list_runs(
 ) -> list[PipelineRun]:
     """Runs without their long fields, newest first by when they were made; `trace_id` may be one of a delivery."""
     conditions = _matching(vias=vias, pipeline=pipeline, source=source, environment=environment)
-    kinds = [kind for word in words for kind in _kinds_of(word)]
+    kinds = [kind for word in words for kind in kinds_of(word)]
     if trace_id or incident_id is not None:
         # Few rows have them: an index of another condition would be the wrong one.
         conditions = [tested_last(each) for each in (*conditions, *([or_(*kinds)] if kinds else []))]
@@ -76,7 +76,7 @@ def changed_runs(
     """Runs without their long fields that changed since then, the last changed first."""
     query = select(PipelineRun).where(PipelineRun.updated_at >= since).options(*LONG_FIELDS)
     if words:
-        query = query.where(or_(*(kind for word in words for kind in _kinds_of(word))))
+        query = query.where(or_(*(kind for word in words for kind in kinds_of(word))))
     return list(session.scalars(query.order_by(PipelineRun.updated_at.desc()).limit(limit)))
 
 
@@ -95,7 +95,8 @@ def _matching(
     return conditions
 
 
-def _kinds_of(word: RunWord) -> list[ColumnElement[bool]]:
+def kinds_of(word: RunWord) -> list[ColumnElement[bool]]:
+    """Conditions of which every run that the word means meets one, each along an index of its own."""
     if word is RunWord.RUNNING:
         return [PipelineRun.completed_at.is_(None)]
     if word is not RunWord.COMPLETED:

@@ -17,6 +17,7 @@ from pydantic_settings import SettingsError as UnreadableSettingError
 
 # How the names of the variables begin that a setting may come from; the home folder is in HOME.
 READ = ("WATCHKEEPER_", "ORCHESTRATION_", "STATSD_", "PREFECT_", "HOME")
+SECRET_KEY_MIN_CHARS = 32
 _FIELD = re.compile(r'field "(\w+)"')
 
 
@@ -62,6 +63,8 @@ class Settings(BaseSettings):
     webhook_auth: str = Field(default="", repr=False)
     webhook_auth_file: str = ""
     api_token: str = Field(default="", repr=False)
+    # What signs the console's cookies; without one a file under the home holds it.
+    secret_key: str = Field(default="", repr=False)
 
     slots: int = Field(default=4, ge=1, le=64)
     batch_limit: int = Field(default=200, ge=1, le=1000)
@@ -99,6 +102,7 @@ class Settings(BaseSettings):
     retain_history_days: int = Field(default=90, ge=0, le=36500)
     retain_analyses_days: int = Field(default=90, ge=0, le=36500)
     retain_notifications_days: int = Field(default=90, ge=0, le=36500)
+    retain_audit_days: int = Field(default=365, ge=0, le=36500)
     # Those that are over, with their alerts and all that belongs to them.
     retain_incidents_days: int = Field(default=0, ge=0, le=36500)
 
@@ -130,6 +134,15 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, folder: Path | None) -> Path | None:
         return folder.expanduser().absolute() if folder else None
+
+    @field_validator("secret_key")
+    @classmethod
+    def _cannot_be_guessed(cls, key: str) -> str:
+        if key and len(key) < SECRET_KEY_MIN_CHARS:
+            raise ValueError(f"must have {SECRET_KEY_MIN_CHARS} characters or more")
+        if not _is_utf8(key):
+            raise ValueError("must be UTF-8 text")
+        return key
 
     @field_validator("webhook_token", "api_token")
     @classmethod

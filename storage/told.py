@@ -10,11 +10,11 @@ from storage.tables import Notification, PipelineRun, StageExecution
 from storage.vocabulary import Stage, StageStatus
 
 
-def messages_of_run(session: Session, run_id: str) -> list[Notification]:
-    """The messages that come from a run or are in its hands, in order, without the text that was said."""
+def messages_of_run(session: Session, run_id: str, *, limit: int | None = None) -> list[Notification]:
+    """The first messages that come from a run or are in its hands, in order, without the text that was said."""
     mine = or_(Notification.run_id == run_id, Notification.sender_run_id == run_id)
-    query = select(Notification).where(mine).order_by(Notification.id).options(defer(Notification.message))
-    return list(session.scalars(query))
+    query = select(Notification).where(mine).order_by(Notification.id).limit(limit)
+    return list(session.scalars(query.options(defer(Notification.message))))
 
 
 def passed_over_of_runs(session: Session, run_pks: Collection[int]) -> list[PassedOver]:

@@ -20,6 +20,8 @@ UNSENT = (
     NotificationStatus.DEAD,
 )
 
+# A delivery that waits so long waits for workers; one that waits longer still, most likely for ever.
+LATE_SECONDS, STUCK_SECONDS = 60.0, 300.0
 NOT_DONE = tuple(status for status in DeliveryStatus if status is not DeliveryStatus.DONE)
 
 
@@ -47,12 +49,12 @@ def read(session: Session) -> Vitals:
     return Vitals(
         revision=revision_of(session.connection()),
         totals=tallies.read(session),
-        deliveries=_deliveries(session),
+        deliveries=unfinished_deliveries(session),
         oldest_waiting_seconds=oldest_waiting_seconds(session),
         runs_queued=queued,
         runs_running=running,
-        notifications=_notifications(session),
-        incidents=_incidents(session),
+        notifications=unsent_notifications(session),
+        incidents=live_incidents(session),
         workers=len(alive),
         workers_with_prefect=sum(worker.has_prefect for worker in alive),
         slots=sum(worker.slots for worker in alive),
@@ -73,7 +75,8 @@ def oldest_waiting_seconds(session: Session) -> float:
     return max((utc_now() - oldest).total_seconds(), 0.0) if oldest else 0.0
 
 
-def _deliveries(session: Session) -> dict[DeliveryStatus, int]:
+def unfinished_deliveries(session: Session) -> dict[DeliveryStatus, int]:
+    """How many deliveries there are of each status but done."""
     # Those that are done are most by far, and counting them takes longer than all the rest.
     query = select(Delivery.status, func.count()).where(Delivery.status.in_(NOT_DONE))
     rows = session.execute(query.group_by(Delivery.status))
@@ -90,14 +93,16 @@ def _unfinished_runs(session: Session) -> tuple[int, int]:
     return count - (running or 0), running or 0
 
 
-def _notifications(session: Session) -> dict[NotificationStatus, int]:
+def unsent_notifications(session: Session) -> dict[NotificationStatus, int]:
+    """How many messages there are of each status in which they are not sent."""
     query = select(Notification.status, func.count()).where(Notification.status.in_(UNSENT))
     rows = session.execute(query.group_by(Notification.status))
     counted = {status: count for status, count in rows}  # noqa: C416  (as above)
     return {status: counted.get(status, 0) for status in UNSENT}
 
 
-def _incidents(session: Session) -> dict[tuple[IncidentStatus, Severity], int]:
+def live_incidents(session: Session) -> dict[tuple[IncidentStatus, Severity], int]:
+    """How many incidents are not over, by status and severity."""
     query = select(Incident.status, Incident.severity, func.count()).where(Incident.status.in_(LIVE_INCIDENT))
     rows = session.execute(query.group_by(Incident.status, Incident.severity))
     counted = {(status, severity): count for status, severity, count in rows}

@@ -1,16 +1,13 @@
 """Which host an alert's labels speak of, and whether that is the host that Watchkeeper's readings are of."""
 
-import ipaddress
-import re
 from collections.abc import Collection, Mapping, Sequence
 from enum import Enum, auto
 
+from storage.hostname import bare_host, is_address
 from storage.records import AlertView
 from storage.vocabulary import AlertStatus
 
 HOST_LABELS = ("hostname", "host", "instance")
-
-_SCHEME = re.compile(r"^\w+://")
 
 
 class Origin(Enum):
@@ -62,7 +59,7 @@ def unread_hosts(alerts: Sequence[AlertView], own_hosts: Collection[str]) -> lis
 
 def host_names(labels: Mapping[str, str]) -> list[str]:
     """The names that an alert's labels give its host, without scheme, port and path."""
-    names = (_bare_host(labels.get(label, "")) for label in HOST_LABELS)
+    names = (bare_host(labels.get(label, "")) for label in HOST_LABELS)
     return [name for name in names if name]
 
 
@@ -74,16 +71,8 @@ def _live(alerts: Sequence[AlertView]) -> Sequence[AlertView]:
 def _origin_of_names(names: Sequence[str], own_hosts: Collection[str]) -> Origin:
     if any(_is_any_of(name, own_hosts) for name in names):
         return Origin.AFFECTED_HOST
-    is_named = any(not _is_address(name) and name.lower() != "localhost" for name in names)
+    is_named = any(not is_address(name) and name.lower() != "localhost" for name in names)
     return Origin.OTHER_HOST if is_named else Origin.UNCLEAR
-
-
-def _bare_host(text: str) -> str:
-    """`https://web-01:9100/metrics` as `web-01`, `[::1]:9100` as `::1`."""
-    host = _SCHEME.sub("", text.strip()).split("/")[0].rpartition("@")[2]
-    if host.startswith("["):
-        return host[1:].split("]")[0]
-    return host if host.count(":") > 1 else host.split(":")[0].rstrip(".")
 
 
 def _is_any_of(name: str, others: Collection[str]) -> bool:
@@ -95,11 +84,3 @@ def _is_same_host(name: str, other: str) -> bool:
     ours, theirs = name.lower(), other.lower()
     is_short = "." not in ours or "." not in theirs
     return ours == theirs or (is_short and ours.split(".")[0] == theirs.split(".")[0])
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -79,6 +79,7 @@ def alert_fields(alert: Alert) -> dict[str, Any]:
         "status": alert.status,
         "environment": alert.environment,
         "labels": alert.labels,
+        "hostname": alert.hostname,
         "started_at": alert.started_at,
         "ended_at": alert.ended_at,
         "received_at": alert.received_at,

@@ -15,6 +15,7 @@ from webhook_app.answers import error_answer
 from webhook_app.channels import channels
 from webhook_app.console import install as console
 from webhook_app.console import pages as console_pages
+from webhook_app.console.paths import is_console_page
 from webhook_app.definitions import definitions
 from webhook_app.deliveries import deliveries
 from webhook_app.incident_actions import incident_actions
@@ -67,14 +68,14 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
 
 
 def _answer_http_error(error: HTTPException) -> Response:
-    if console_pages.is_console_page() and error.code:
+    if is_console_page() and error.code:
         return console_pages.error_page(error.code, error.description or error.name)
     return answer_http_error(error)
 
 
 def _answer_database_error(error: SQLAlchemyError) -> Response:
     log.warning("database away", extra={"error": type(error).__name__})
-    if console_pages.is_console_page():
+    if is_console_page():
         return console_pages.error_page(503, "the database is away, or took too long; try again")
     response = error_answer(503, "the database is away, try again")
     response.headers["Retry-After"] = "5"
@@ -83,6 +84,6 @@ def _answer_database_error(error: SQLAlchemyError) -> Response:
 
 def _answer_fault(error: Exception) -> Response:
     log.error("request failed", exc_info=error)
-    if console_pages.is_console_page():
+    if is_console_page():
         return console_pages.error_page(500, "internal error; the log has the details")
     return error_answer(500, "internal error; the log has the details")

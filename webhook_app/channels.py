@@ -18,7 +18,6 @@ from storage.storable import storable_text
 from storage.tables import NotificationChannel
 from tasks.errors import PermanentError, TransientError, faults_of
 from tasks.notify import one_off, retiring, saving
-from tasks.notify.channels import build
 from tasks.notify.saved_fields import channel_fields
 from webhook_app import json_body, query
 from webhook_app.access import require_api_token
@@ -164,12 +163,7 @@ def test(name: str) -> Response:
         with state().database.write() as session:
             channel = rows.record_of(_found(session, name))
             rows.wake(session, [channel.name])
-        message = one_off.compose_one_off(one_off.trial_of(channel.name), channel=channel.name)
-        attempt = answer_attempt(
-            lambda: one_off.send(channel, build(channel), message),
-            channel=channel.name,
-            driver=channel.driver,
-        )
+        attempt = answer_attempt(lambda: one_off.try_out(channel), channel=channel.name, driver=channel.driver)
     return answer_form(*attempt)
 
 

@@ -9,16 +9,10 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, Field, field_validator
-from sqlalchemy.orm import Session
 
-from storage import transitions
 from storage.incidents import NOTE_MAX_CHARS
-from storage.records import IncidentChange
-from storage.tables import Incident
 from storage.transitions import IncidentNotFoundError, TransitionError
-from storage.vocabulary import NotificationReason
-from tasks.notify.outbox import announce
-from webhook_app import json_body, query
+from webhook_app import incident_deeds, json_body, query
 from webhook_app.access import require_api_token
 from webhook_app.answers import answer, error_answer
 from webhook_app.incidents import incident_fields
@@ -66,9 +60,7 @@ def acknowledge(incident_id: str) -> Response:
     """Somebody works on it."""
     act, pk = json_body.read_body(Act), _read_id(incident_id)
     with state().database.write() as session:
-        incident, has_changed = transitions.acknowledge(session, pk, author=act.author)
-        if has_changed:
-            _announce(session, incident, NotificationReason.ACKNOWLEDGED)
+        incident, has_changed = incident_deeds.acknowledge(session, pk, author=act.author)
         fields = incident_fields(session, incident)
     return _answer(fields, has_changed=has_changed)
 
@@ -79,8 +71,7 @@ def resolve(incident_id: str) -> Response:
     """It is over, whatever its alerts say."""
     act, pk = json_body.read_body(Resolve), _read_id(incident_id)
     with state().database.write() as session:
-        incident = transitions.resolve(session, pk, author=act.author, summary=act.summary)
-        _announce(session, incident, NotificationReason.RESOLVED)
+        incident = incident_deeds.resolve(session, pk, author=act.author, summary=act.summary)
         fields = incident_fields(session, incident)
     return _answer(fields)
 
@@ -91,8 +82,7 @@ def close(incident_id: str) -> Response:
     """Nothing is left to do about it."""
     act, pk = json_body.read_body(Act), _read_id(incident_id)
     with state().database.write() as session:
-        incident = transitions.close(session, pk, author=act.author)
-        _announce(session, incident, NotificationReason.RESOLVED)
+        incident = incident_deeds.close(session, pk, author=act.author)
         fields = incident_fields(session, incident)
     return _answer(fields)
 
@@ -103,7 +93,7 @@ def note(incident_id: str) -> Response:
     """Something to remember."""
     act, pk = json_body.read_body(Note), _read_id(incident_id)
     with state().database.write() as session:
-        incident = transitions.add_note(session, pk, author=act.author, text=act.text)
+        incident = incident_deeds.add_note(session, pk, author=act.author, text=act.text)
         fields = incident_fields(session, incident)
     return _answer(fields)
 
@@ -118,12 +108,6 @@ def miss(_error: IncidentNotFoundError) -> Response:
 def refuse(error: TransitionError) -> Response:
     """The answer to an action that the incident's status forbids."""
     return error_answer(409, str(error), incident_status=error.status, allowed=error.allowed)
-
-
-def _announce(session: Session, incident: Incident, reason: NotificationReason) -> None:
-    """Let the channels know that were told of the incident, through the outbox; once, whoever says it first."""
-    change = IncidentChange(incident_id=incident.id, episode=incident.episode, reason=reason)
-    announce(session, [change])
 
 
 def _answer(fields: dict[str, Any], *, has_changed: bool = True) -> Response:

@@ -53,7 +53,7 @@ def notification_details(session: Session, row: Notification, *, tries: int) -> 
     runs = outbox_actions.runs_of(session, row)
     stand_ins = outbox_actions.stand_ins(session, row)
     channel = channels.find(session, row.channel)
-    holder = next((run for run in runs if run.run_id == row.sender_run_id and run.completed_at is None), None)
+    holder = holder_of(row, runs)
     return {
         **notification_fields(row),
         "message": redact(row.message),
@@ -65,6 +65,11 @@ def notification_details(session: Session, row: Notification, *, tries: int) -> 
         "next": next_step(row, holder=holder, channel=channel, tries=tries),
         "allowed": outbox_actions.allowed(row, holder=holder),
     }
+
+
+def holder_of(row: Notification, runs: Iterable[PipelineRun]) -> PipelineRun | None:
+    """Which of its runs has a message in hand now."""
+    return next((run for run in runs if run.run_id == row.sender_run_id and run.completed_at is None), None)
 
 
 def passed_over_fields(passed_over: Iterable[PassedOver]) -> list[dict[str, Any]]:
@@ -99,19 +104,27 @@ def counts_line(counts: Mapping[NotificationStatus, int]) -> str:
 
 
 def next_step(
-    row: Notification, *, holder: PipelineRun | None, channel: NotificationChannel | None, tries: int
+    row: Notification,
+    *,
+    holder: PipelineRun | None,
+    channel: NotificationChannel | None,
+    tries: int,
+    retry: str = "retry",
 ) -> str:
-    """What becomes of a message now, in plain words. `holder` has it in hand, and is a run that is not over."""
+    """What becomes of a message now, in plain words. `holder` has it in hand, and is a run that is not over.
+
+    `retry` is what people call it to send it once more.
+    """
     by = f", by run {holder.run_id}" if holder else ""
     moment = "now" if row.due_at <= utc_now() else f"at {row.due_at:%Y-%m-%d %H:%M:%S}Z"
     match row.status:
         case NotificationStatus.SENT:
             return "nothing: it was delivered"
         case NotificationStatus.DISCARDED:
-            return "nothing: it was set aside; retry sends it after all"
+            return f"nothing: it was set aside; {retry} sends it after all"
         case NotificationStatus.DEAD:
             when = f" when run {holder.run_id} is over" if holder else ""
-            return f"nothing by itself: it is a dead letter; retry sends it once more{when}"
+            return f"nothing by itself: it is a dead letter; {retry} sends it once more{when}"
         case NotificationStatus.SENDING:
             return f"it is being sent{by}" if holder else f"its run is over; another sends it again {moment}"
     return f"try {row.attempts + 1} of {tries} is due {moment}{by}{_obstacle(row, channel)}"

@@ -12,7 +12,8 @@ from typing import cast
 from flask import Flask, Response, current_app, g, request
 
 from webhook_app.answers import error_answer
-from webhook_app.console.pages import error_page, is_console_page
+from webhook_app.console.pages import error_page
+from webhook_app.console.paths import is_console_page
 
 READERS = 6
 ADVISERS = 2

@@ -105,23 +105,28 @@ def order_and_wait() -> Response:
 
 def place(wish: Order, pipeline: str) -> str:
     """Order the run of a pipeline; its id. Raises UnfitOrderError."""
-    settings = current_app.config["WATCHKEEPER"]
     with state().database.write() as session:
-        found = _definition(session, pipeline)
-        run = order_run(
-            session,
-            definition_name=found.name,
-            definition_version=found.version,
-            payload=wish.payload,
-            source=_source(wish, found),
-            environment=wish.environment or settings.environment,
-            trace_id=wish.trace_id,
-            max_retries=settings.max_retries_per_stage,
-            is_queued=True,
-        )
+        run = place_in(session, wish, pipeline)
         fields = {"run_id": run.run_id, "trace_id": run.trace_id, "pipeline": pipeline}
     log.info("run ordered", extra=fields)
     return fields["run_id"]
+
+
+def place_in(session: Session, wish: Order, pipeline: str) -> PipelineRun:
+    """Order the run of a pipeline within a transaction. Raises UnfitOrderError."""
+    settings = current_app.config["WATCHKEEPER"]
+    found = _definition(session, pipeline)
+    return order_run(
+        session,
+        definition_name=found.name,
+        definition_version=found.version,
+        payload=wish.payload,
+        source=_source(wish, found),
+        environment=wish.environment or settings.environment,
+        trace_id=wish.trace_id,
+        max_retries=settings.max_retries_per_stage,
+        is_queued=True,
+    )
 
 
 def answer_order(run_id: str) -> Response:

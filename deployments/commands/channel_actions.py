@@ -23,9 +23,9 @@ from storage.storable import storable, storable_text
 from storage.tables import NotificationChannel
 from tasks.errors import PermanentError, TransientError, faults_of
 from tasks.notify import one_off, retiring, saving
-from tasks.notify.channels import CHANNELS, build
+from tasks.notify.channels import CHANNELS
 from tasks.notify.driver_keys import clear_text_paths, keys_of
-from tasks.notify.saved_fields import channel_fields
+from tasks.notify.saved_fields import channel_fields, fares_line
 
 _DURATION = re.compile(r"([0-9]{1,7})([smhdw]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -188,9 +188,8 @@ def test(name: str) -> None:
         with database.write() as session:
             channel = channel_rows.record_of(_found(session, name))
             channel_rows.wake(session, [name])
-        message = one_off.compose_one_off(one_off.trial_of(name), channel=name)
         try:
-            sent = one_off.send(channel, build(channel), message)
+            sent = one_off.try_out(channel)
         except PermanentError as error:
             raise PermanentError(_named(name, error)) from None
         except TransientError as error:
@@ -234,21 +233,13 @@ def _cells(row: NotificationChannel, standing: Standing) -> tuple[Text, ...]:
         row.name,
         row.driver,
         "disabled" if channel_rows.record_of(row).is_disabled else "yes" if row.is_active else "no",
-        _fares(standing, fields["standing"]["last_error"]),
+        fares_line(standing) or "-",
         f"{sent_at:%Y-%m-%d %H:%M}" if sent_at else "-",
         standing.waiting,
         standing.dead,
         fields["description"],
     )
     return tuple(plain(cell) for cell in cells)
-
-
-def _fares(standing: Standing, last_error: str) -> str:
-    if not standing.failures:
-        return "well" if standing.last_sent_at else "-"
-    since = f" since {standing.failing_since:%Y-%m-%d %H:%M}" if standing.failing_since else ""
-    rests = f", rests until {standing.rests_until:%H:%M:%S}" if standing.rests_until else ""
-    return f"failing{since} ({standing.failures} in a row{rests}): {last_error}"
 
 
 def _shown(value: Any) -> str:

@@ -14,19 +14,15 @@ from deployments.commands.saved_config import read_config, warn_of_clear_text
 from deployments.errors import WrongUseError
 from deployments.installed import installed_database
 from storage import providers as provider_rows
-from storage.records import Analysis, CheckResult, ProviderConfig
+from storage.records import ProviderConfig
 from storage.redaction import redact, redact_text
 from storage.settings import load
 from storage.tables import IntelligenceProvider
-from storage.tables.base import utc_now
-from storage.vocabulary import CheckStatus
 from tasks.errors import PermanentError, TransientError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from rich.text import Text
-
-    from tasks.analyze.request import AnalysisRequest
 
 NAME_MAX_CHARS = 128
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -142,25 +138,21 @@ def keys(kind: str, /) -> None:
 @providers.command
 def test(name: str, /) -> None:
     """Ask a provider something small: it costs some hundred tokens, and tells it nothing about this host."""
-    from storage.database import get  # noqa: PLC0415  (keeps --help fast)
-    from tasks.analyze.asking import Question, ask, store  # noqa: PLC0415
+    from tasks.analyze.trial import told_tokens, try_provider  # noqa: PLC0415  (keeps --help fast)
 
     with installed_database(load()) as database:
         with database.read() as session:
             row = _found(provider_rows.find(session, name), name)
         provider = ProviderConfig(name=name, provider=row.provider, config=row.config)
         with _named(provider):
-            answer = ask(provider, Question(_small_request()))
-        with get().write() as session:
-            store(session, answer)
-    seconds = (answer.answered_at - answer.started_at).total_seconds()
-    analysis = answer.analysis
+            tried = try_provider(provider)
+    analysis = tried.analysis
     print_table(
         (),
         [
             ("model", plain(analysis.model_name)),
-            ("tokens", _tokens(analysis)),
-            ("duration", f"{seconds:.1f} s"),
+            ("tokens", told_tokens(analysis)),
+            ("duration", f"{tried.seconds:.1f} s"),
             ("answer", plain(analysis.summary)),
         ],
         before=plain(f"{name} answered", "green"),
@@ -189,21 +181,6 @@ def _whereabouts(provider: ProviderConfig) -> str:
     except (ValueError, KeyError):
         place = ""
     return f"{provider.provider} at {place}" if place else provider.provider
-
-
-def _small_request() -> "AnalysisRequest":
-    """A question that nobody has asked before, so that the answer is a new one."""
-    from tasks.analyze.request import AnalysisRequest  # noqa: PLC0415
-
-    message = f"Memory 97 % used at {utc_now():%H:%M:%S.%f}"
-    check = CheckResult(checker_name="memory", status=CheckStatus.CRITICAL, message=message)
-    return AnalysisRequest(incident=None, checks=[check], evidence={"hostname": "example"})
-
-
-def _tokens(analysis: Analysis) -> str:
-    if analysis.total_tokens is None:
-        return "none counted"
-    return f"{analysis.total_tokens} ({analysis.prompt_tokens} asked, {analysis.completion_tokens} answered)"
 
 
 def _check(kind: str, config: Mapping[str, Any]) -> None:

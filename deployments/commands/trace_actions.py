@@ -3,7 +3,7 @@
 import sys
 
 from deployments.commands.rows_output import plain_lines, print_strict_json, say
-from deployments.commands.trace_lines import heading_of, timeline_of
+from deployments.commands.trace_lines import heading_of
 from deployments.installed import installed_database
 from storage.redaction import redact_text
 from storage.settings import load
@@ -11,6 +11,7 @@ from storage.storable import storable_text
 from storage.trail_search import PREFIX_MIN_CHARS, find_subjects
 from tasks.errors import PermanentError
 from webhook_app.trace_fields import trace_fields
+from webhook_app.trace_story import timeline_of
 
 MATCHES_SHOWN = 20
 
@@ -31,11 +32,11 @@ def trace(text: str, *, as_json: bool) -> int:
             return 1
         fields = trace_fields(session, found[0], settings)
     if as_json:
-        timeline = [{"at": at, "what": what, "text": said} for at, what, said in timeline_of(fields)]
+        timeline = [{"at": each.at, "what": each.what, "text": each.text} for each in timeline_of(fields)]
         print_strict_json({**fields, "timeline": timeline})
         return 0
     say(*(str(plain_lines(line)) for line in heading_of(fields)))
-    for at, what, said in timeline_of(fields):
+    for at, what, said, *_ in timeline_of(fields):
         first, *more = str(plain_lines(said)).split("\n")
         say(
             f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03}Z  {what:12} {first}",

@@ -25,6 +25,7 @@ class Incident(Base):
         Index("ix_incidents_group_key_id", "group_key", "id"),
         # Lists are read newest first, for each pair of status and severity on its own (storage/pages.py).
         Index("ix_incidents_status_severity_created_at", "status", "severity", "created_at"),
+        Index("ix_incidents_environment_created_at", "environment", "created_at"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -40,7 +41,7 @@ class Incident(Base):
     truncated_alerts: Mapped[int] = mapped_column(default=0)
     started_at: Mapped[datetime] = mapped_column()
     created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
-    updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
+    updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now, index=True)
     acknowledged_at: Mapped[datetime | None]
     resolved_at: Mapped[datetime | None] = mapped_column(index=True)
     closed_at: Mapped[datetime | None]
@@ -115,6 +116,7 @@ class AlertHistory(Base):
     __table_args__ = (
         Index("ix_alert_history_alert_id_id", "alert_id", "id"),
         Index("ix_alert_history_figures", "created_at", "event"),
+        Index("ix_alert_history_event_created_at", "event", "created_at"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

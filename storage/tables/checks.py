@@ -14,11 +14,14 @@ class CheckRun(Base):
     """One execution of one checker on one host."""
 
     __tablename__ = "check_runs"
-    __table_args__ = (Index("ix_check_runs_figures", "executed_at", "checker_name", "status"),)
+    __table_args__ = (
+        Index("ix_check_runs_figures", "executed_at", "checker_name", "status"),
+        Index("ix_check_runs_hostname_executed_at", "hostname", "executed_at"),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     checker_name: Mapped[str] = mapped_column(String(64), index=True)
-    hostname: Mapped[str] = mapped_column(String(255), index=True)
+    hostname: Mapped[str] = mapped_column(String(255))
     status: Mapped[CheckStatus] = mapped_column(word(CheckStatus), index=True)
     message: Mapped[str] = mapped_column(Text, default="")
     metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)

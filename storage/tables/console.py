@@ -15,7 +15,9 @@ class User(Base):
     __tablename__ = "users"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    name: Mapped[str] = mapped_column(String(128), unique=True)
+    name: Mapped[str] = mapped_column(String(128))
+    # The name as it is looked for (storage/users.py), so that nobody can pass for another by a capital letter.
+    folded_name: Mapped[str] = mapped_column(String(128), unique=True)
     role: Mapped[Role] = mapped_column(word(Role))
     password_hash: Mapped[str] = mapped_column(String(256))
     generation: Mapped[int] = mapped_column(default=1)
@@ -31,6 +33,8 @@ class AuditEntry(Base):
     __tablename__ = "audit_entries"
     __table_args__ = (
         Index("ix_audit_entries_actor_at", "actor", "at"),
+        Index("ix_audit_entries_action_at", "action", "at"),
+        Index("ix_audit_entries_outcome_at", "outcome", "at"),
         Index("ix_audit_entries_object_type_object_id", "object_type", "object_id"),
     )
 

@@ -32,6 +32,12 @@ class Delivery(Base):
             sqlite_where=text(WAITS),
         ),
         Index("ix_deliveries_status_id", "status", "id"),
+        Index(
+            "ix_deliveries_sender_delivery_id",
+            "sender_delivery_id",
+            postgresql_where=text("sender_delivery_id IS NOT NULL"),
+            sqlite_where=text("sender_delivery_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

@@ -61,6 +61,8 @@ class Notification(Base):
     __table_args__ = (
         UniqueConstraint("channel", "incident_id", "episode", "reason", "sequence"),
         Index("ix_notifications_status_id", "status", "id"),
+        # The newest of a channel, for the list of channels and that of its messages.
+        Index("ix_notifications_channel_created_at", "channel", "created_at"),
         Index("ix_notifications_figures", "created_at", "channel", "status"),
         Index("ix_notifications_due", "due_at", postgresql_where=UNSENT, sqlite_where=UNSENT),
     )

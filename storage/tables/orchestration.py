@@ -32,6 +32,15 @@ class PipelineRun(Base):
         Index("ix_pipeline_runs_environment_created_at", "environment", "created_at"),
         Index("ix_pipeline_runs_via_created_at", "via", "created_at"),
         Index("ix_pipeline_runs_incident_id_created_at", "incident_id", "created_at"),
+        # All that the figures of an hour read of the runs that ended in it (storage/hours.py).
+        Index(
+            "ix_pipeline_runs_ended",
+            "completed_at",
+            "status",
+            "last_error_type",
+            postgresql_where=text("completed_at IS NOT NULL"),
+            sqlite_where=text("completed_at IS NOT NULL"),
+        ),
         Index(
             "ix_pipeline_runs_going",
             "created_at",

@@ -63,7 +63,7 @@ def _midnight() -> datetime:
 
 def _model_and_problems(provider: ProviderConfig) -> tuple[str, list[str]]:
     try:
-        built = build(provider.provider, _without_blocks(provider.config))
+        built = build(provider.provider, without_blocks(provider.config))
     except (PermanentError, TransientError) as error:
         return "", [redact_text(str(error))]
     if not isinstance(built, AiProvider):
@@ -71,7 +71,7 @@ def _model_and_problems(provider: ProviderConfig) -> tuple[str, list[str]]:
     return built.config.model, [] if is_extra_installed() else [f"it needs the extra {EXTRA}"]
 
 
-def _without_blocks(config: Mapping[str, Any]) -> dict[str, Any]:
+def without_blocks(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config with a stand-in for what only Prefect's server could tell."""
     return {
         name: "kept by Prefect" if is_reference(value) and "prefect" in value else value

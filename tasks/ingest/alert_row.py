@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from storage.hostname import hostname_of
 from storage.records import ParsedAlert
 from storage.redaction import redact
 from storage.storable import storable, storable_text
@@ -39,6 +40,7 @@ def write_alert(
     # An acknowledgement or an end says less than what fired: it adds, and takes nothing away.
     adds = before is not None and (parsed.lifecycle is not None or parsed.status is AlertStatus.RESOLVED)
     alert.labels = (alert.labels if adds else {}) | shown["labels"]
+    alert.hostname = hostname_of(alert.labels)
     alert.annotations = (alert.annotations if adds else {}) | shown["annotations"]
     alert.raw_payload = shown["raw_payload"]
     alert.environment = environment

@@ -1,6 +1,7 @@
 """The ingest stage: the deliveries of a run become alerts and incidents, each exactly once."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -58,12 +59,17 @@ def work(context: StageContext) -> Readings:
     """Parse every delivery of the run that is not dealt with yet. Touches nothing."""
     with database.get().read() as session:
         deliveries = inbox.deliveries_of(session, context.run.pk, with_bodies=True)
+    return read_all(deliveries, driver=context.config.driver)
+
+
+def read_all(deliveries: Iterable[Delivery], *, driver: str) -> Readings:
+    """What the deliveries say that are not dealt with yet."""
     readings = Readings([], [])
     for delivery in deliveries:
         if delivery.status is not DeliveryStatus.CLAIMED:
             continue
         try:
-            readings.arrivals.append((delivery, _read(delivery, context.config.driver)))
+            readings.arrivals.append((delivery, _read(delivery, driver)))
         except (BodyError, UnreadablePayloadError) as error:
             readings.unreadable.append((delivery, str(error)))
     return readings

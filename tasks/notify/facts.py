@@ -51,7 +51,7 @@ class Facts:
             hostname=checks.hostname if checks else "",
             evidence=checks.evidence if checks else {},
             analysis=found.analyses.get(claimed.incident_id),
-            links=found.links,
+            links=_incident_link(claimed.incident_id) | dict(found.links),
             outputs=found.outputs,
             trace_id=claimed.trace_id,
             run_id=claimed.run_id,
@@ -89,12 +89,17 @@ def _views(session: Session, ids: set[int], faults: dict[int | str, Exception]) 
     return {pk: view for each in ids for pk, view in _views(session, {each}, faults).items()}
 
 
+def _incident_link(incident_id: int) -> dict[str, str]:
+    """Where the console explains it (webhook_app/console)."""
+    return {"incident": f"{settings.load().web_url}/admin/incidents/details/?id={incident_id}"}
+
+
 def _found(session: Session, run_id: str) -> Found:
     run = runs.find_run(session, run_id) if run_id else None
     if run is None:
         return Found()
     current = settings.load()
-    links = {"run": f"{current.web_url}/orchestration/pipeline/{run_id}/"}
+    links = {"run": f"{current.web_url}/admin/run/{run_id}/"}
     if flow_run_url := current.flow_run_url(run.flow_run_id):
         links["prefect"] = flow_run_url
     by_node = stages.outputs_of(session, run.id)

@@ -27,7 +27,7 @@ from tasks.errors import PermanentError, TransientError
 from tasks.ingest.severity import BY_WORD
 from tasks.notify import channel_alert
 from tasks.notify.admission import admit, note_failure, note_wish
-from tasks.notify.channels import rate_of
+from tasks.notify.channels import build, rate_of
 from tasks.notify.channels.base import Channel
 from tasks.notify.message import MAX_MESSAGE_CHARS, Notification
 from tasks.notify.selection import DEFAULT_CHANNEL
@@ -122,6 +122,12 @@ def compose_one_off(wish: OneOff, *, channel: str = DEFAULT_CHANNEL) -> Notifica
         context=_clean(redact(storable(wish.context))),
         idempotency_key=str(uuid4()),
     )
+
+
+def try_out(channel: ChannelConfig) -> Sent:
+    """Send a real message through a saved channel, to see whether it works. Raises as `build` and `send` do."""
+    message = compose_one_off(trial_of(channel.name), channel=channel.name)
+    return send(channel, build(channel), message)
 
 
 def trial_of(channel: str) -> OneOff:

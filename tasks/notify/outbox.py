@@ -19,7 +19,7 @@ from storage.tables import ChannelState, Notification
 from storage.tables.base import utc_now
 from storage.vocabulary import ALARMS, NotificationReason, NotificationStatus
 from tasks.notify.admission import admit
-from tasks.notify.audience import audience_of
+from tasks.notify.audience import Audience, audience_of
 from tasks.notify.channels import rate_of
 from tasks.notify.schedule import given_up_before
 
@@ -55,18 +55,7 @@ def announce(
     and are switched off since: it waits until they are on again. Without a run nobody has the messages in hand,
     and the relay gives them to one.
     """
-    episodes = {(change.incident_id, change.episode) for change in changes}
-    every = channels.list_channels(session)
-    active = [channels.record_of(channel) for channel in every if channel.is_active]
-    found = incidents.by_ids(session, {change.incident_id for change in changes})
-    audience = audience_of(
-        changes,
-        active=active,
-        switched_off=[channels.record_of(channel) for channel in every if not channel.is_active],
-        chosen={channel.name for channel in active} if chosen is None else chosen,
-        severities={pk: incident.severity for pk, incident in found.items()},
-        alarms=notifications.of_episodes(session, episodes, reasons=ALARMS),
-    )
+    audience = audience_for(session, changes, chosen=chosen)
     notifications.reserve(
         session,
         audience.wanted,
@@ -75,6 +64,24 @@ def announce(
         sender_run_id=run.run_id if run else None,
     )
     return audience.passed_over
+
+
+def audience_for(
+    session: Session, changes: Sequence[IncidentChange], *, chosen: Iterable[str] | None = None
+) -> Audience:
+    """Who is to be told of the changes as things stand, and who is not, and why; `chosen` as in `announce`."""
+    episodes = {(change.incident_id, change.episode) for change in changes}
+    every = channels.list_channels(session)
+    active = [channels.record_of(channel) for channel in every if channel.is_active]
+    found = incidents.by_ids(session, {change.incident_id for change in changes})
+    return audience_of(
+        changes,
+        active=active,
+        switched_off=[channels.record_of(channel) for channel in every if not channel.is_active],
+        chosen={channel.name for channel in active} if chosen is None else chosen,
+        severities={pk: incident.severity for pk, incident in found.items()},
+        alarms=notifications.of_episodes(session, episodes, reasons=ALARMS),
+    )
 
 
 def claim(

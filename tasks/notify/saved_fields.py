@@ -27,6 +27,15 @@ def channel_fields(row: NotificationChannel, standing: Standing) -> dict[str, An
     }
 
 
+def fares_line(standing: Standing) -> str:
+    """How a channel fares, in a line; empty where nothing is known of that."""
+    if not standing.failures:
+        return "well" if standing.last_sent_at else ""
+    since = f" since {standing.failing_since:%Y-%m-%d %H:%M}" if standing.failing_since else ""
+    rests = f", rests until {standing.rests_until:%H:%M:%S}" if standing.rests_until else ""
+    return f"failing{since} ({standing.failures} in a row{rests}): {redact_text(standing.last_error)}"
+
+
 def driver_fields(kind: str) -> dict[str, Any]:
     """A driver that there is, and the keys of its config."""
     driver = CHANNELS[kind]

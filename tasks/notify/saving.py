@@ -58,5 +58,13 @@ def check_policy(session: Session, name: str, policy: ChannelPolicy) -> None:
 
 def fallback_of(session: Session, name: str) -> list[str]:
     """The channels that count on this one to stand in for them."""
-    rows = channels.list_channels(session)
-    return [row.name for row in rows if row.policy.get("fallback") == name]
+    return fallbacks(session).get(name, [])
+
+
+def fallbacks(session: Session) -> dict[str, list[str]]:
+    """The channels that count on another to stand in for them, by the name of that one."""
+    found: dict[str, list[str]] = {}
+    for row in channels.list_channels(session):
+        if fallback := row.policy.get("fallback"):
+            found.setdefault(fallback, []).append(row.name)
+    return found

@@ -21,6 +21,7 @@ sys.path[:0] = [str(BENCH), str(BENCH.parent)]
 import accept  # noqa: E402  (after the path)
 import analyze  # noqa: E402
 import check  # noqa: E402
+import console  # noqa: E402
 import ingest  # noqa: E402
 import latency  # noqa: E402
 import notify  # noqa: E402
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[Machine], Section]] = {
     "analyze": lambda _machine: analyze.measure(),
     "notify": lambda _machine: notify.measure(),
     "retention": lambda _machine: retention.measure(),
+    "console": lambda _machine: console.measure(),
     "latency": latency.measure,
     "overhead": overhead.measure,
     "server-settings": server_settings.measure,

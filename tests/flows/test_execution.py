@@ -26,7 +26,6 @@ from storage.vocabulary import (
     NotificationStatus,
     RunStatus,
     RunVia,
-    Stage,
     StageStatus,
 )
 from tasks.attempt import NodeOrder, StageContext, run_attempt
@@ -357,7 +356,7 @@ def test_cancel_is_honoured_before_the_next_stage(database: Database, http_sink:
     path = preset("direct").path()
 
     with pytest.raises(CancelledRunError):
-        judge(held, path, path[-1], Stage.NOTIFY)
+        judge(held, path, path[-1])
 
 
 def test_local_monitor_opens_and_resolves_an_incident_of_its_own(database: Database, http_sink: HttpSink) -> None:

@@ -143,6 +143,16 @@ def test_what_an_ai_says_is_no_markup_in_the_report(database: Database, said: st
     assert f"| {shown} | Logs | 82% | high: {shown} |" in text
 
 
+@on_one_database
+def test_the_report_leads_to_the_run_in_the_console(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHKEEPER_PUBLIC_URL", "https://watch.example")
+    run_id = finish_run(database, ChecksResult(hostname="web-01"))
+
+    html = MarkdownIt("commonmark").render(report(database, run_id))
+
+    assert f'<a href="https://watch.example/admin/run/{run_id}/">' in html
+
+
 def told(database: Database, *messages: dict[str, Any], passed_over: Sequence[PassedOver] = ()) -> str:
     """A run that has told people this, whose notify stage passed these channels over and missed one."""
     with database.write() as session:
@@ -209,9 +219,10 @@ def test_nothing_from_outside_becomes_markup_where_the_report_is_rendered(databa
     renderer = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
     html = renderer.render(report(database, run_id)).replace("\u2060", "")
 
-    ours = {"h1", "h2", "p", "strong", "code", "table", "thead", "tbody", "tr", "th", "td", "ul", "li"}
+    ours = {"h1", "h2", "p", "strong", "code", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "a"}
     assert set(re.findall(r"<([a-z0-9]+)", html)) == ours
-    assert [html.count(tag) for tag in ("<h1", "<h2", "<strong", "<code", "<tr", "<td")] == [1, 1, 1, 1, 4, 10]
+    counts = {"<h1": 1, "<h2": 1, "<strong": 1, "<code": 1, "<tr": 4, "<td": 10, "<a ": 1}
+    assert {tag: html.count(tag) for tag in counts} == counts
     assert html.count(escape(" ".join(said.split())[:400], quote=False)) >= 4
 
 

@@ -4,7 +4,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from old_rows import add_old_webhooks, count_rows
-from rows import add_incident
+from rows import add_alert, add_incident
 from sqlalchemy import select, text
 
 from storage import migrate, runs
@@ -113,3 +113,16 @@ def test_runs_of_the_sixth_version_keep_their_stages_and_deliveries_there_and_ba
         if database.is_sqlite:
             assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_alerts_of_the_seventh_version_get_the_host_that_their_labels_name(database: Database) -> None:
+    with database.write() as session:
+        for labels in ({"instance": "https://DB-1:9100/metrics"}, {"job": "node"}, {}):
+            add_alert(session, labels=labels)
+    with database.engine.begin() as connection:
+        command.downgrade(migrate._config(connection), "0007")
+
+    migrate.upgrade(database)
+
+    with database.read() as session:
+        assert session.scalars(select(Alert.hostname).order_by(Alert.id)).all() == ["db-1", "", ""]

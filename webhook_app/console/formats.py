@@ -13,11 +13,14 @@ from storage.tables.base import utc_now
 
 NOTHING = Markup('<span class="nothing">&ndash;</span>')
 CELL_MAX_CHARS = 160
+# A longer text of a row's page does not share its line with another.
+SHORT_LINE_CHARS = 60
+WORD_MAX_CHARS = 14
 # What each word of the tables means to somebody who looks: good, bad, of concern, going on, or none of these.
 TONES = {
-    "bad": {"critical", "FAILED", "dead", "failed", "firing", "quarantined", "refused"},
+    "bad": {"critical", "FAILED", "dead", "failed", "firing", "quarantined", "refused", "failing"},
     "concern": {"warning", "unknown", "RETRYING", "open", "acknowledged", "stale"},
-    "good": {"ok", "SUCCEEDED", "NOTIFIED", "sent", "resolved", "done", "closed"},
+    "good": {"ok", "SUCCEEDED", "NOTIFIED", "sent", "resolved", "done", "closed", "well"},
     "going": {"PENDING", "RUNNING", "INGESTED", "CHECKED", "ANALYZED", "pending", "sending", "waiting", "claimed"},
 }
 
@@ -38,6 +41,13 @@ def moment(at: datetime | None) -> Markup:
         return NOTHING
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         at.isoformat(), f"{at:%Y-%m-%d %H:%M:%S} UTC", ago(at)
+    )
+
+
+def clock(at: datetime) -> Markup:
+    """A time as it is, in UTC; how long ago it was, for whoever points at it."""
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        at.isoformat(), ago(at), f"{at:%Y-%m-%d %H:%M:%S}"
     )
 
 
@@ -74,7 +84,11 @@ def shortened(text: str, max_chars: int = CELL_MAX_CHARS) -> str:
 
 
 def _text(value: str) -> Markup:
-    return escape(shortened(value)) if value else NOTHING
+    if not value:
+        return NOTHING
+    shown = escape(shortened(value))
+    # In a narrow column a short word is kept whole, such as the name of a source.
+    return Markup('<span class="word">{}</span>').format(shown) if len(value) <= WORD_MAX_CHARS else shown
 
 
 def _block(value: Any) -> Markup:
@@ -91,7 +105,10 @@ def _inline_json(value: Any) -> Markup:
 
 
 def _long_text(value: str) -> Markup:
-    return Markup('<span class="long">{}</span>').format(redact_text(value)) if value else NOTHING
+    if not value:
+        return NOTHING
+    has_own_line = len(value) > SHORT_LINE_CHARS or "\n" in value
+    return Markup('<span class="long{}">{}</span>').format(" lengthy" if has_own_line else "", redact_text(value))
 
 
 Formatter = Callable[[Any, Any, str], Any]
@@ -140,16 +157,20 @@ def cell(related: Any, row: Any, name: str) -> Any:
 
 
 def label(name: str) -> str:
-    """A column's name for people: created_at is Created, trace_id Trace id."""
-    return name.removesuffix("_at").replace("_", " ").capitalize()
+    """A column's name for people: created_at is Created, trace_id Trace, duration_ms Duration."""
+    for suffix in ("_at", "_id", "_ms"):
+        name = name.removesuffix(suffix)
+    return name.replace("_", " ").capitalize()
 
 
 FILTERS = {
     "badge": badge,
     "cell": cell,
+    "clock": clock,
     "duration": duration,
     "json_text": json_text,
     "label": label,
     "moment": moment,
+    "shortened": shortened,
     "tone": tone,
 }

@@ -4,12 +4,18 @@ from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, make_response, render_template, request
-from flask_wtf.csrf import CSRFProtect
+from flask_wtf.csrf import CSRFError, CSRFProtect
 
 from webhook_app.console import access, formats
+from webhook_app.console.menu import menu
+from webhook_app.console.paths import PREFIX, is_console_page
 
 HERE = Path(__file__).parent
-PREFIX = "/admin"
+# What a form says whose token is missing, another's, or older than the sign-in.
+STALE_FORM = (
+    "this form was not made by the page that you see now, so nothing was done: go back, load the page again, and "
+    "send it once more. If that goes on, your browser keeps no cookie from here"
+)
 # Nothing but our own files; nobody may frame a page or have a form of ours sent elsewhere.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
@@ -40,7 +46,10 @@ def install(app: Flask) -> None:
     # Asked for by `check`, on pages of the console alone: senders and the API have no such token.
     app.config["WTF_CSRF_CHECK_DEFAULT"] = False
     app.config["WTF_CSRF_TIME_LIMIT"] = None
+    # Behind a proxy there is no telling whether the browser came by HTTPS.
+    app.config["WTF_CSRF_SSL_STRICT"] = False
     csrf = CSRFProtect(app)
+    app.register_error_handler(CSRFError, lambda _error: error_page(400, STALE_FORM))
 
     @app.before_request
     def check() -> None:
@@ -49,7 +58,7 @@ def install(app: Flask) -> None:
 
     @app.context_processor
     def shared() -> dict[str, Any]:
-        return {"person": access.person()} if is_console_page() else {}
+        return {"person": access.person(), "menu": menu} if is_console_page() else {}
 
     @app.after_request
     def guard(response: Response) -> Response:
@@ -60,16 +69,6 @@ def install(app: Flask) -> None:
             if request.endpoint != "console.static":
                 response.headers["Cache-Control"] = "no-store"
         return response
-
-
-def is_console_page() -> bool:
-    """Whether the present request is for a page of the console, which answers in HTML."""
-    return is_page(request.path)
-
-
-def is_page(path: str) -> bool:
-    """Whether that is the path of a page of the console."""
-    return path == PREFIX or path.startswith(f"{PREFIX}/")
 
 
 def error_page(status: int, message: str) -> Response:

@@ -5,20 +5,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import request
 from sqlalchemy.orm import Session
 
 from storage import audit
 from storage.database import Database
 from storage.vocabulary import AuditOutcome
-from webhook_app.console.access import Person
+from webhook_app.console.access import Person, address
+from webhook_app.console.formats import shortened
 from webhook_app.state import state
 
 ROWS_MAX = 500
+REASONS_TOLD = 5
+SAID_MAX_CHARS = 300
 
 
 class RefusedError(Exception):
     """What was asked does not go with how the row stands; the message says why, and nothing was changed."""
+
+
+class FailedError(Exception):
+    """What was asked was begun and did not succeed, such as a test message; the message says what came of it."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +70,14 @@ class Deed:
             object_id=self.pk,
             outcome=outcome,
             detail="; ".join(filter(None, (self.said, given))),
-            address=request.remote_addr or "",
+            address=address(),
         )
         self.is_recorded = True
 
 
 @dataclass(frozen=True)
 class RowAction:
-    """`do` acts on one row and may set what is `said` of it. It raises RefusedError or one of `refusals`.
+    """`do` acts on one row and may set what is `said` of it. It raises RefusedError, FailedError, or a refusal.
 
     `asks` is the question before it is done; without one and without inputs it is done at once. `fits` says
     whether a row stands so that it may be done; where it does not, its page shows no button.
@@ -122,6 +128,8 @@ def _do(action: RowAction, deed: Deed) -> Outcome:
         action.do(deed)
     except action.all_refusals as error:
         outcome, deed.said, deed.is_recorded = AuditOutcome.REFUSED, str(error), False
+    except FailedError as error:
+        outcome, deed.said, deed.is_recorded = AuditOutcome.FAILED, str(error), False
     if not deed.is_recorded:
         with deed.database.write() as session:
             deed.record(session, outcome)
@@ -130,17 +138,28 @@ def _do(action: RowAction, deed: Deed) -> Outcome:
 
 def told(action: RowAction, noun: str, outcomes: Sequence[Outcome]) -> list[tuple[str, str]]:
     """What to say of them: messages with their category, done or refused."""
-    done = [each for each in outcomes if each.outcome is AuditOutcome.DONE]
-    refused = [each for each in outcomes if each.outcome is not AuditOutcome.DONE]
+    of = {kind: [each for each in outcomes if each.outcome is kind] for kind in AuditOutcome}
+    done, refused, failed = of[AuditOutcome.DONE], of[AuditOutcome.REFUSED], of[AuditOutcome.FAILED]
     messages = []
     if done:
-        also = f": {done[0].said}" if len(done) == 1 and done[0].said else ""
+        said = {each.said for each in done}
+        # What holds for all of them is worth saying once.
+        also = f": {shortened(said.pop(), SAID_MAX_CHARS)}" if len(said) == 1 and "" not in said else ""
         messages.append(("done", f"{_counted(len(done), noun)} {action.done}{also}"))
     if refused:
-        reasons = list(dict.fromkeys(each.said for each in refused))
-        shown = "; ".join(reasons[:5]) + (f"; and {len(reasons) - 5} more" if len(reasons) > 5 else "")  # noqa: PLR2004
-        messages.append(("refused", f"{_counted(len(refused), noun)} not {action.done}: {shown}"))
+        messages.append(("refused", f"{_counted(len(refused), noun)} not {action.done}: {_reasons(refused)}"))
+    if failed:
+        messages.append(
+            ("refused", f"{action.label}: failed for {_counted(len(failed), noun)}: {_reasons(failed)}")
+        )
     return messages
+
+
+def _reasons(outcomes: Sequence[Outcome]) -> str:
+    """Why, without their secrets and bounded: the messages travel in a cookie."""
+    reasons = list(dict.fromkeys(shortened(each.said, SAID_MAX_CHARS) for each in outcomes))
+    more = f"; and {len(reasons) - REASONS_TOLD} more" if len(reasons) > REASONS_TOLD else ""
+    return "; ".join(reasons[:REASONS_TOLD]) + more
 
 
 def _counted(count: int, noun: str) -> str:

@@ -14,14 +14,14 @@ from flask import abort, flash, g, redirect, request, url_for
 from flask_admin import expose
 from flask_admin.model import BaseModelView
 from markupsafe import Markup
-from sqlalchemy import text
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import inspect, text
+from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
 from sqlalchemy.orm.interfaces import ORMOption
 from werkzeug.wrappers import Response
 from wtforms import Form
 
+from storage import leads, search
 from storage import pages as row_pages
-from storage import search
 from storage.pages import Order
 from webhook_app import query
 from webhook_app.console import formats
@@ -35,6 +35,8 @@ from webhook_app.state import state
 PAGE_ROWS = 50
 COUNTED_ROWS = 1000
 CSV_ROWS = 10_000
+# A file is made of more rows than a page, so more may be looked at for it.
+WALKED_FOR_A_ROW = 20
 READ_SECONDS = 10
 
 
@@ -68,6 +70,9 @@ class TableView(BaseModelView):
     is_highest_first: ClassVar[bool] = True
     row_actions: ClassVar[tuple[RowAction, ...]] = ()
     list_options: ClassVar[tuple[ORMOption, ...]] = ()
+    # What the CSV has, where that is not the list's and the page's columns; and what of it is made another way.
+    exported: ClassVar[tuple[str, ...]] = ()
+    export_formatters: ClassVar[Mapping[str, Any]] = {}
     search_hint: ClassVar[str] = "id, trace or host"
     detail_template: ClassVar[str] = "console/details.html"
 
@@ -81,10 +86,10 @@ class TableView(BaseModelView):
         # Flask-Admin's own names for what the subclass declares.
         self.column_list = list(self.columns)
         self.column_details_list = list(self.details)
-        self.column_export_list = list(dict.fromkeys(("id", *self.columns, *self.details)))
+        self.column_export_list = list(self.exported or dict.fromkeys(("id", *self.columns, *self.details)))
         self.column_labels = dict(self.labels)
         self.column_formatters = dict(self.formatters)
-        self.column_formatters_export: dict[str, Any] = {}
+        self.column_formatters_export = dict(self.export_formatters)
         self.column_type_formatters = formats.IN_LISTS
         self.column_type_formatters_detail = formats.IN_DETAILS
         self.column_type_formatters_export = formats.IN_CSV
@@ -110,6 +115,10 @@ class TableView(BaseModelView):
         """Rows are changed by actions only."""
         return Form
 
+    def get_column_name(self, field: str) -> str:
+        """What people call a column."""
+        return self.labels.get(field) or formats.label(field)
+
     def init_search(self) -> bool:
         """Whether there is a box to search in."""
         return bool(search.can_search(self.table))
@@ -130,16 +139,19 @@ class TableView(BaseModelView):
         """The rows of a page, and nothing for their number; what the template needs besides is in `g`."""
         del page, filters
         limit = page_size or PAGE_ROWS
-        g.fault, g.next_place, g.counted = "", "", None
+        g.fault, g.next_place, g.counted, g.looked_to = "", "", None, None
         try:
             order = self._order(sort_field, is_descending=bool(sort_desc) if sort_field else self.is_highest_first)
-            wish = read_wish(request.args, self.table, self.filters, search_text=search or "", led_by=self.led_by)
+            wish = read_wish(
+                g.session, request.args, self.table, self.filters, search_text=search or "", led_by=self.led_by
+            )
             after = read_place(request.args.get("after", ""), order.column)
         except QueryError as error:
             g.fault = str(error)
             return None, []
         g.wish = wish
         rows = self._read_rows(wish, order, after, limit)
+        self.complete(g.session, rows)
         return None, rows
 
     def get_one(self, id: Any) -> Any:  # noqa: A002  (Flask-Admin's name)
@@ -194,8 +206,8 @@ class TableView(BaseModelView):
         if action is None or not pks:
             flash("choose an action" if action is None else f"choose at least one {self.noun}", "refused")
             return redirect(back)
-        if len(pks) > ROWS_MAX:
-            flash(f"at most {ROWS_MAX} at a time", "refused")
+        if len(pks) > (most := ROWS_MAX if action.is_bulk else 1):
+            flash(f"at most {most} at a time", "refused")
             return redirect(back)
         inputs = {each.name: request.form.get(each.name, "").strip() for each in action.inputs}
         faults = _faults(action, inputs)
@@ -218,6 +230,9 @@ class TableView(BaseModelView):
         """What else the page of a row is given; `related`: a sequence of Related."""
         del session, row
         return {"related": []}
+
+    def complete(self, session: Session, rows: Sequence[Any]) -> None:
+        """Give the rows of a list what its columns need besides, in a fixed number of statements for them all."""
 
     # What the templates ask.
 
@@ -267,23 +282,33 @@ class TableView(BaseModelView):
         return Order(column, self.table.id, is_descending=is_descending)
 
     def _read_rows(self, wish: Wish, order: Order, after: tuple[Any, int] | None, limit: int) -> list[Any]:
+        walked = max(leads.WALKED_ROWS, limit * WALKED_FOR_A_ROW)
+        lead = leads.choose(g.session, self.table, wish.narrowings, order=order, after=after, walked=walked)
         rows = row_pages.in_order(
             g.session,
             self.table,
             order=order,
-            conditions=wish.conditions,
-            kinds=wish.kinds,
-            options=self.list_options,
+            conditions=lead.conditions,
+            kinds=lead.kinds,
+            options=self.list_options if limit <= PAGE_ROWS else (self._exported_columns(),),
             after=after,
             limit=limit + 1,
         )
         if len(rows) > limit:
             last = rows[limit - 1]
             g.next_place = place_text(getattr(last, order.column.key), last.id)
-        g.counted = row_pages.count_up_to(
-            g.session, order.pk, conditions=wish.conditions, kinds=wish.kinds, limit=COUNTED_ROWS + 1
-        )
+        elif lead.end is not None:
+            g.next_place, g.looked_to = place_text(*lead.end), lead.end[0]
+        if after is None and limit <= PAGE_ROWS:
+            g.counted = row_pages.count_up_to(
+                g.session, order.pk, conditions=lead.conditions, kinds=lead.kinds, limit=COUNTED_ROWS + 1
+            )
         return rows[:limit]
+
+    def _exported_columns(self) -> ORMOption:
+        """All that a file has is read at once: what lists leave in the database too, and nothing else."""
+        columns = inspect(self.table).column_attrs
+        return load_only(*(getattr(self.table, name) for name in self.column_export_list if name in columns))
 
     def _ask(
         self,

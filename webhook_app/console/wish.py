@@ -9,12 +9,11 @@ from datetime import datetime
 from itertools import product
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import ColumnElement, and_
+from sqlalchemy.orm import InstrumentedAttribute, Session
 from werkzeug.datastructures import MultiDict
 
 from storage import search
-from storage.pages import tested_last
 from storage.tables.base import Base
 from webhook_app import query
 from webhook_app.console.filters import Filter
@@ -25,34 +24,38 @@ Args = MultiDict[str, str]
 
 @dataclass(frozen=True)
 class Wish:
-    """The rows that are wanted: all conditions hold, and where there are kinds, one of them (storage/pages.py)."""
+    """The rows that are wanted: of each narrowing, one condition holds (storage/leads.py)."""
 
-    conditions: list[ColumnElement[bool]] = field(default_factory=list)
-    kinds: list[ColumnElement[bool]] = field(default_factory=list)
+    narrowings: list[list[ColumnElement[bool]]] = field(default_factory=list)
     is_narrowed: bool = False
 
 
 def read_wish(
-    args: Args, table: type[Base], filters: Sequence[Filter], *, search_text: str, led_by: Iterable[str]
+    session: Session,
+    args: Args,
+    table: type[Base],
+    filters: Sequence[Filter],
+    *,
+    search_text: str,
+    led_by: Iterable[str],
 ) -> Wish:
     """What the URL asks for. Raises QueryError that names the parameter.
 
     `led_by` names the filters whose columns, in this order, begin an index that ends with the list's own order:
     each pair of their values is asked for on its own.
     """
-    chosen = {each: each.read(text) for each in filters if (text := args.get(each.name, "").strip())}
+    chosen = {each: each.read(given) for each in filters if (given := args.get(each.name, "").strip())}
     leaders = [each for name in led_by for each in filters if each.name == name]
-    kinds = _kinds(chosen, leaders) if not search_text else []
-    rest = {each: values for each, values in chosen.items() if search_text or not kinds or each not in leaders}
-    conditions = [or_(*map(each.condition, values)) for each, values in rest.items()]
+    pairs = _pairs(chosen, leaders)
+    rest = {each: values for each, values in chosen.items() if not pairs or each not in leaders}
+    narrowings = [pairs, *([each.condition(value) for value in values] for each, values in rest.items())]
     if search_text:
-        kinds = search.ways(table, query.read_text(MultiDict({"search": search_text}), "search"))
-        # Few rows are found by a word: an index of another condition would be the wrong one.
-        conditions = [tested_last(condition) for condition in conditions]
-    return Wish(conditions, kinds, is_narrowed=bool(chosen or search_text))
+        text = query.read_text(MultiDict({"search": search_text}), "search")
+        narrowings.append(search.ways(table, search.resolve(session, text)))
+    return Wish([each for each in narrowings if each], is_narrowed=bool(chosen or search_text))
 
 
-def _kinds(chosen: dict[Filter, list[Any]], leaders: list[Filter]) -> list[ColumnElement[bool]]:
+def _pairs(chosen: dict[Filter, list[Any]], leaders: list[Filter]) -> list[ColumnElement[bool]]:
     if not any(each in chosen for each in leaders):
         return []
     values = [chosen.get(each) or each.read(",".join(each.options)) for each in leaders]

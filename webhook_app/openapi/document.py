@@ -12,7 +12,7 @@ from pydantic.json_schema import JsonSchemaMode
 from werkzeug.routing import Rule
 
 from tasks.ingest.sources import SOURCES
-from webhook_app.console.pages import is_page
+from webhook_app.console.paths import is_page
 from webhook_app.openapi.operations import OPERATIONS, Form, Operation
 from webhook_app.openapi.parameters import Json
 from webhook_app.places import READING

@@ -24,14 +24,13 @@ from deployments.commands.doctor.finding import (
 )
 from storage import definitions
 from storage.database import Database
+from storage.schedule_standing import is_late
 from storage.settings import Settings
 from storage.tables import PipelineRun
 from storage.tables.base import utc_now
 
 CALL_SECONDS = 2.0
 MONITOR = "local-monitor"
-# A schedule by cron may be weeks apart; only intervals are judged, after so many of them without a run.
-MISSED_INTERVALS = 3
 
 
 def find(current: Settings, environ: Mapping[str, str]) -> PrefectServer:
@@ -190,6 +189,6 @@ def _scheduled(
         return ok(f"{name}: on, and has not run yet")
     ago = (utc_now() - last).total_seconds()
     said = f"{name}: last run {ago:.0f} s ago"
-    if every_seconds and ago > max(every_seconds * MISSED_INTERVALS, 60):
+    if every_seconds and is_late(every_seconds, ago):
         return fault(f"{said}, though it is due every {every_seconds:g} s", "see `worker` and `prefect`")
     return ok(said)

@@ -12,19 +12,18 @@ from storage.channel_standing import Standing
 from storage.database import Database
 from storage.records import ChannelConfig
 from storage.redaction import redact_text
+from storage.retention import PRUNED_WITHIN
 from storage.tables import Delivery, PipelineRun
 from storage.tables.base import utc_now
+from storage.vitals import LATE_SECONDS, STUCK_SECONDS
 from storage.vocabulary import DeliveryStatus, RunStatus
 from tasks.analyze.health import health_of
 from tasks.errors import PermanentError, TransientError
 from tasks.notify.channels import build
 
-LATE_SECONDS, STUCK_SECONDS = 60.0, 300.0
 FAILED_WITHIN = timedelta(days=1)
 # A run whose lease ran out is taken up within a few seconds.
 LEFT_AFTER = timedelta(minutes=3)
-# It runs once an hour.
-PRUNED_WITHIN = timedelta(hours=2)
 # It may not come to all that it should in one run.
 LEFT_OUT_AFTER = timedelta(days=1)
 

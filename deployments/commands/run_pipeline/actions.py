@@ -7,7 +7,7 @@ from typing import Any
 from deployments.commands.check_output import print_json
 from deployments.commands.run_pipeline.checks_output import checks_fields, print_checks
 from deployments.commands.run_pipeline.command import Asked
-from deployments.commands.run_pipeline.dry import looking_only, print_dry_run
+from deployments.commands.run_pipeline.dry import look_ahead, looking_only, print_dry_run
 from deployments.commands.run_pipeline.flags import check_flags
 from deployments.commands.run_pipeline.follow import (
     INTERRUPTED,
@@ -38,7 +38,9 @@ def run(asked: Asked) -> int:
         make_order(given, None)  # its faults are found before a database is started
     if asked.dry_run:
         with looking_only(settings) as session:
-            print_dry_run(make_order(given, session), session)
+            order = make_order(given, session)
+            rehearsal = look_ahead(order, session)
+        print_dry_run(order, rehearsal)  # when nothing waits for the session's locks any more
         return 0
     hush()
     with suppress(Interrupted), installed_database(settings) as opened:

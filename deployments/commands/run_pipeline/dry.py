@@ -1,7 +1,7 @@
 """`run-pipeline --dry-run`: what would happen. It writes nothing, and makes no database where none is."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -18,40 +18,52 @@ from storage import channels
 from storage import database as database_room
 from storage.database import Database
 from storage.embedded import running
-from storage.records import ChannelConfig, IncidentChange, ParsedPayload
 from storage.redaction import redact
 from storage.settings import Settings
-from storage.vocabulary import AlertStatus, NotificationReason, Severity
+from storage.vocabulary import Severity
 from tasks.definition.model import Node
-from tasks.notify.audience import audience_of
-from tasks.notify.stage import NotifyConfig
+from tasks.definition.rehearsal import Wish, delivery_of, rehearse
+from tasks.definition.rehearsed import NodeSeen, Rehearsal, Turn
+from tasks.notify.forecast import Forecast
 
 NO_DATABASE = "not known: there is no database yet"
+TELLING = (Turn.RUNS, Turn.DEPENDS, Turn.FAILS)
 
 
 @contextmanager
 def looking_only(settings: Settings) -> Iterator[Session | None]:
-    """A session to look at what is stored; None where nothing is, or where its tables are not made yet."""
+    """A session of which nothing is kept; None where nothing is stored, or where its tables are not made yet."""
     if not is_installed(settings) or not _has_file(settings):
         yield None
         return
     with nullcontext() if settings.database_url else running(settings.home):
         opened = Database(database_room.default_url(settings), pool_size=1)
         try:
-            with opened.read() as session:
+            with opened.trial() as session:
                 yield session if _has_tables(session) else None
         finally:
             opened.dispose()
 
 
-def print_dry_run(order: RunOrder, session: Session | None) -> None:
-    """The seeds' page, and what the payload would become and who would be told."""
+def look_ahead(order: RunOrder, session: Session | None) -> Rehearsal | None:
+    """What would come of it; None where there is no database to know that from."""
+    if session is None:
+        return None
+    given = order.given
+    delivery = None if order.parsed is None else delivery_of(given.payload, order.source, given.environment)
+    wish = Wish(order.named.name, order.definition, given.environment, delivery, given.node_configs)
+    return rehearse(session, wish)
+
+
+def print_dry_run(order: RunOrder, rehearsal: Rehearsal | None) -> None:
+    """The seeds' page, what the payload would become, which nodes would not run, and who would be told."""
     given, path = order.given, order.definition.path()
     name = (
         f"Pipeline Config: {given.config_path}"
         if given.config_path
         else f"Pipeline Definition: {order.named.name}"
     )
+    seen = {node.id: node for node in rehearsal.nodes} if rehearsal else {}
     print_texts(
         [
             plain("=== DRY RUN ===", "yellow"),
@@ -61,12 +73,13 @@ def print_dry_run(order: RunOrder, session: Session | None) -> None:
             f"Environment: {given.environment}",
             "",
             f"Nodes ({len(path)}):",
-            *(line for number, node in enumerate(path, 1) for line in _node(number, node, order)),
+            *(line for number, node in enumerate(path, 1) for line in _node(number, node, order, seen)),
             "Payload:",
             *_payload(order),
             "",
             *_becomes(order),
-            *_told(order, session),
+            *_told_of(rehearsal),
+            *_told(order, rehearsal),
             plain("Use without --dry-run to execute", "green"),
         ]
     )
@@ -89,11 +102,13 @@ def _has_tables(session: Session) -> bool:
     return True
 
 
-def _node(number: int, node: Node, order: RunOrder) -> Iterator[str]:
+def _node(number: int, node: Node, order: RunOrder, seen: Mapping[str, NodeSeen]) -> Iterator[str]:
     yield f"  {number}. [{node.type}] {node.id}"
     config = {**node.config, **order.given.node_configs.get(node.type, {})}
     if shown := {key: value for key, value in config.items() if value is not None}:
         yield f"     Config: {json.dumps(redact(shown), ensure_ascii=False)}"
+    if node.id in seen and (found := seen[node.id]).turn is not Turn.RUNS:
+        yield f"     {found.turn.capitalize()}{': ' if found.why else ''}{found.why}"
     yield f"     {sign('→')} next: {node.next}" if node.next else f"     {sign('→')} end"
     yield ""
 
@@ -118,35 +133,33 @@ def _becomes(order: RunOrder) -> Iterator[str]:
     yield ""
 
 
-def _told(order: RunOrder, session: Session | None) -> Iterator[Text | str]:
-    nodes = [node for node in order.definition.path() if node.type == "notify"]
-    if not nodes:
+def _told_of(rehearsal: Rehearsal | None) -> Iterator[str]:
+    if not rehearsal or not rehearsal.incidents:
         return
-    if session is None:
-        yield from ("Channels:", f"  {NO_DATABASE}", "")
-        return
-    active = [channel for channel in channels.active_channels(session) if not channel.is_disabled]
-    for node in nodes:
-        config = NotifyConfig.model_validate({**node.config, **order.given.node_configs.get("notify", {})})
-        yield f"Channels ({node.id}):"
-        chosen = [channel for channel in active if config.selects(channel)]
-        yield from (f"  {line}" for line in _channel_lines(chosen, order.parsed))
-        yield from (plain(f"  {absent}", "yellow") for absent in config.missing(active))
-        if not chosen:
-            yield plain("  none: add one with `watchkeeper channels add`", "yellow")
-        yield ""
+    yield f"Incidents ({len(rehearsal.incidents)}):"
+    for incident in rehearsal.incidents:
+        number = "new" if incident.id is None else f"#{incident.id}"
+        yield f"  {number} {incident.title}: {incident.severity}, {', '.join(incident.reasons)}"
+    yield ""
 
 
-def _channel_lines(chosen: Sequence[ChannelConfig], parsed: ParsedPayload | None) -> Iterator[str]:
-    """Each channel with whether it would be told that the gravest of the alerts fires."""
-    firing = [alert for alert in parsed.alerts if alert.status is AlertStatus.FIRING] if parsed else []
-    severity = max((alert.severity or Severity.WARNING for alert in firing), key=lambda s: s.rank, default=None)
-    change = IncidentChange(incident_id=0, episode=1, reason=NotificationReason.FIRING)
-    severities = {0: severity} if severity else {}
-    audience = audience_of(
-        [change], active=chosen, chosen=[channel.name for channel in chosen], severities=severities, alarms=()
-    )
-    why = {each.channel: each.why for each in audience.passed_over}
-    for channel in chosen:
-        remark = f" not: {why[channel.name]}" if channel.name in why else ""
-        yield f"{channel.name} ({channel.driver}){remark}"
+def _told(order: RunOrder, rehearsal: Rehearsal | None) -> Iterator[Text | str]:
+    if rehearsal is None:
+        if any(node.type == "notify" for node in order.definition.nodes):
+            yield from ("Channels:", f"  {NO_DATABASE}", "")
+        return
+    for node in rehearsal.nodes:
+        if node.type == "notify" and node.turn in TELLING:
+            yield f"Channels ({node.id}):"
+            yield from map(_channel_line, node.channels)
+            if not any(each.driver for each in node.channels):
+                yield plain("  none: add one with `watchkeeper channels add`", "yellow")
+            yield ""
+
+
+def _channel_line(channel: Forecast) -> Text | str:
+    """Each channel with whether it would be told."""
+    if not channel.driver:
+        return plain(f"  {channel.channel}", "yellow")
+    remark = "" if channel.told else f" not: {', '.join(channel.not_told)}"
+    return f"  {channel.channel} ({channel.driver}){remark}"

@@ -3,12 +3,15 @@
 import sqlalchemy as sa
 from alembic import op
 
-from storage.tables.base import BigId, UtcDateTime
+from storage.hostname import hostname_of
+from storage.tables.base import BigId, Json, UtcDateTime
 
 revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
+
+BATCH = 2000
 
 
 def upgrade() -> None:
@@ -16,6 +19,7 @@ def upgrade() -> None:
         "users",
         sa.Column("id", BigId, nullable=False),
         sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("folded_name", sa.String(length=128), nullable=False),
         sa.Column("role", sa.String(length=24), nullable=False),
         sa.Column("password_hash", sa.String(length=256), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
@@ -24,7 +28,7 @@ def upgrade() -> None:
         sa.Column("updated_at", UtcDateTime(), nullable=False),
         sa.Column("signed_in_at", UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
-        sa.UniqueConstraint("name", name=op.f("uq_users_name")),
+        sa.UniqueConstraint("folded_name", name=op.f("uq_users_folded_name")),
     )
     op.create_table(
         "audit_entries",
@@ -41,6 +45,8 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_audit_entries_at"), "audit_entries", ["at"])
     op.create_index("ix_audit_entries_actor_at", "audit_entries", ["actor", "at"])
+    op.create_index("ix_audit_entries_action_at", "audit_entries", ["action", "at"])
+    op.create_index("ix_audit_entries_outcome_at", "audit_entries", ["outcome", "at"])
     op.create_index("ix_audit_entries_object_type_object_id", "audit_entries", ["object_type", "object_id"])
     op.create_table(
         "hourly_figures",
@@ -49,6 +55,13 @@ def upgrade() -> None:
         sa.Column("word", sa.String(length=256), nullable=False),
         sa.Column("count", BigId, nullable=False),
         sa.PrimaryKeyConstraint("hour_at", "name", "word", name=op.f("pk_hourly_figures")),
+    )
+    op.create_index(
+        "ix_pipeline_runs_ended",
+        "pipeline_runs",
+        ["completed_at", "status", "last_error_type"],
+        postgresql_where=sa.text("completed_at IS NOT NULL"),
+        sqlite_where=sa.text("completed_at IS NOT NULL"),
     )
     # The default stays, as in 0007: SQLite would make the table anew.
     op.add_column("alerts", sa.Column("hostname", sa.String(length=255), nullable=False, server_default=""))
@@ -59,11 +72,50 @@ def upgrade() -> None:
         postgresql_where=sa.text("hostname <> ''"),
         sqlite_where=sa.text("hostname <> ''"),
     )
+    _name_hosts()
+    # One host has most check runs: they are read in the order of time, which the old index did not hold.
+    op.create_index("ix_check_runs_hostname_executed_at", "check_runs", ["hostname", "executed_at"])
+    op.drop_index("ix_check_runs_hostname", table_name="check_runs")
+    # The sender's own id is looked for without its source, which begins the unique index.
+    op.create_index(
+        "ix_deliveries_sender_delivery_id",
+        "deliveries",
+        ["sender_delivery_id"],
+        postgresql_where=sa.text("sender_delivery_id IS NOT NULL"),
+        sqlite_where=sa.text("sender_delivery_id IS NOT NULL"),
+    )
+    # Lists of incidents are sorted by what changed last.
+    op.create_index("ix_incidents_updated_at", "incidents", ["updated_at"])
+    op.create_index("ix_incidents_environment_created_at", "incidents", ["environment", "created_at"])
+    op.create_index("ix_alert_history_event_created_at", "alert_history", ["event", "created_at"])
+    op.create_index("ix_notifications_channel_created_at", "notifications", ["channel", "created_at"])
+
+
+def _name_hosts() -> None:
+    """Give the alerts that are there the host that their labels name, as ingest does."""
+    connection, after = op.get_bind(), 0
+    columns = sa.column("id", BigId), sa.column("labels", Json), sa.column("hostname", sa.String)
+    alerts = sa.table("alerts", *columns)
+    page = sa.select(alerts.c.id, alerts.c.labels).order_by(alerts.c.id).limit(BATCH)
+    naming = sa.update(alerts).where(alerts.c.id == sa.bindparam("pk")).values(hostname=sa.bindparam("host"))
+    while rows := connection.execute(page.where(alerts.c.id > after)).all():
+        after = rows[-1].id
+        named = [{"pk": row.id, "host": host} for row in rows if (host := hostname_of(row.labels or {}))]
+        if named:
+            connection.execute(naming, named)
 
 
 def downgrade() -> None:
+    op.drop_index("ix_notifications_channel_created_at", table_name="notifications")
+    op.drop_index("ix_alert_history_event_created_at", table_name="alert_history")
+    op.drop_index("ix_incidents_environment_created_at", table_name="incidents")
+    op.drop_index("ix_incidents_updated_at", table_name="incidents")
+    op.drop_index("ix_deliveries_sender_delivery_id", table_name="deliveries")
+    op.create_index("ix_check_runs_hostname", "check_runs", ["hostname"])
+    op.drop_index("ix_check_runs_hostname_executed_at", table_name="check_runs")
     op.drop_index("ix_alerts_hostname_received_at", table_name="alerts")
     op.drop_column("alerts", "hostname")
+    op.drop_index("ix_pipeline_runs_ended", table_name="pipeline_runs")
     op.drop_table("hourly_figures")
     op.drop_table("audit_entries")
     op.drop_table("users")

@@ -103,6 +103,7 @@ class AlertShape(Shape):
     status: AlertStatus
     environment: str
     labels: dict[str, Any]
+    hostname: str
     started_at: datetime
     ended_at: datetime | None
     received_at: datetime

@@ -1,0 +1,107 @@
+"""How long a person waits for the console's pages, with few rows and with a million alerts."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from console_pages import pages
+from filled import Size, fill
+from report import Figure, Section, percentile, progress
+from stack import LiveStack, live_stack
+
+FEW = Size(alerts=1_000, runs=200)
+MANY = Size(alerts=1_000_000, runs=200_000)
+# Every page of a kind is asked for so often by one reader, and then by several at once.
+TIMES = 3
+READERS = 4
+MOST_MS = 300
+MOST_GROWTH = 5
+# Below this nobody notices how much slower it grew.
+NOTICED_MS = 50
+SECONDS_MAX = 60
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How long the answers of a kind of page took, in milliseconds, and which path took longest."""
+
+    alone: list[float]
+    together: list[float]
+    slowest: str
+
+
+def measure() -> Section:
+    """The receiver as users run it, over both databases, small and large."""
+    figures: list[Figure] = []
+    samples: dict[str, dict[str, float | str]] = {}
+    for kind in ("PostgreSQL", "SQLite"):
+        few, many = _measure(kind, FEW), _measure(kind, MANY)
+        for name, asked in many.items():
+            figures += _figures(f"{kind}: {name}", few[name], asked)
+            samples[f"{kind}: {name}"] = {"slowest": asked.slowest, "p50_ms": percentile(asked.alone, 50)}
+    notes = [
+        f"{MANY.alerts:,} alerts and {MANY.runs:,} runs, beside {FEW.alerts:,} and {FEW.runs:,}",
+        f"each page {TIMES} times by one reader, then by {READERS} at once",
+        f"growth counts where a page takes {NOTICED_MS} ms or more",
+    ]
+    return Section("console", "GET of a page of the console to its last byte", figures, notes, samples)
+
+
+def _measure(kind: str, size: Size) -> dict[str, Asked]:
+    with _stack(kind) as stack:
+        progress(f"console: filling {kind} with {sum(size.rows().values()):,} rows")
+        fill(stack.database, size)
+        with stack.database.read() as session:
+            asked = pages(session)
+        progress(f"console: asking for {sum(map(len, asked.values())):,} pages")
+        return {name: _ask(stack, paths) for name, paths in asked.items() if paths}
+
+
+@contextmanager
+def _stack(kind: str) -> Iterator[LiveStack]:
+    if kind == "PostgreSQL":
+        with live_stack("--no-server", "--no-worker") as stack:
+            yield stack
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{Path(folder) / 'watchkeeper.db'}"
+        with live_stack("--no-server", "--no-worker", WATCHKEEPER_DATABASE_URL=url) as stack:
+            yield stack
+
+
+def _ask(stack: LiveStack, paths: list[str]) -> Asked:
+    with (
+        httpx.Client(base_url=str(stack.web.base_url), timeout=SECONDS_MAX, trust_env=False) as web,
+        ThreadPoolExecutor(READERS) as readers,
+    ):
+        for path in paths:
+            _seconds(web, path)
+        alone = {path: [_seconds(web, path) for _ in range(TIMES)] for path in paths}
+        together = list(readers.map(lambda path: _seconds(web, path), paths * READERS))
+    slowest = max(alone, key=lambda path: max(alone[path]))
+    return Asked([each for several in alone.values() for each in several], together, slowest)
+
+
+def _seconds(web: httpx.Client, path: str) -> float:
+    """How long the answer took, in milliseconds."""
+    began_at = time.perf_counter()
+    answer = web.get(path)
+    if answer.status_code != httpx.codes.OK:
+        raise AssertionError(f"{path} answered {answer.status_code}")
+    return (time.perf_counter() - began_at) * 1000
+
+
+def _figures(name: str, few: Asked, many: Asked) -> list[Figure]:
+    p95, before = percentile(many.alone, 95), percentile(few.alone, 95)
+    growth = max(p95, NOTICED_MS) / max(before, NOTICED_MS)
+    return [
+        Figure(f"{name}, p95", p95, "ms", f"with {FEW.alerts:,} alerts", before, at_most=MOST_MS, is_below=True),
+        Figure(f"{name}, slowest", max(many.alone), "ms", many.slowest),
+        Figure(f"{name}, p95 of {READERS} at once", percentile(many.together, 95), "ms"),
+        Figure(f"{name}, growth", growth, "times", at_most=MOST_GROWTH),
+    ]
