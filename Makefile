@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# By file, in the order of tests/conftest.py: the slow files first.
+SPREAD := --dist loadfile --no-loadscope-reorder
 AGAIN := $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
@@ -20,8 +22,8 @@ demo: $(STAMP) ## Send one real webhook through the whole pipeline and show its 
 # Those that kill parts of a whole stack come by themselves. What failed beside others has the machine once alone.
 test: $(STAMP) ## Run all tests. ARGS="-k name" picks some.
 ifeq ($(strip $(ARGS)),)
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --ignore tests/faults || $(AGAIN) --ignore tests/faults
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/faults || $(AGAIN) tests/faults
+	@$(BIN)/python -m pytest --numprocesses 3 $(SPREAD) --ignore tests/faults || $(AGAIN) --ignore tests/faults
+	@$(BIN)/python -m pytest --numprocesses 2 $(SPREAD) tests/faults || $(AGAIN) tests/faults
 else
 	@$(BIN)/python -m pytest $(ARGS)
 endif

@@ -77,6 +77,9 @@ def _show(stack: Stack, sink_url: str, say: Callable[[str], None]) -> None:
     say(f"Prefect UI: log in at {stack.prefect_ui_url}/ with {stack.prefect_auth}")
     say(f"  then this flow run: {stack.prefect_ui_url}/runs/flow-run/{run_fields['flow_run_id']}")
     say(f"receiver, this run: {web}/orchestration/pipeline/{run_fields['run_id']}/")
+    say(f"console: {stack.settings.console_url}")
+    incident_url = f"{stack.settings.console_url}incidents/details/?id={run_fields['incident_id']}"
+    say(f"  there, what happened and why: {incident_url}")
 
 
 def _wait_for_run(client: httpx.Client, status_url: str) -> dict[str, Any]:

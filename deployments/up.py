@@ -8,6 +8,8 @@ from pathlib import Path
 
 from deployments.stack import Choice, Stack, StackError, plan
 from deployments.supervisor import Supervisor
+from storage import users
+from storage.database import Database, default_url
 from storage.settings import Settings, SettingsError
 from tasks.check.checks import build_checkers
 from tasks.errors import PermanentError
@@ -55,12 +57,25 @@ def _announce(stack: Stack, choice: Choice, access_notes: list[str], say: Callab
         say(f"receiver: {stack.settings.web_url}/alerts/webhook/")
     for note in access_notes:
         say(f"  {note}")
+    if choice.web:
+        say(f"console: {stack.settings.console_url}")
+        if not _has_users(stack.settings):
+            say("  open to this machine without signing in; `watchkeeper users add NAME` lets people in")
     if choice.worker and stack.settings.monitor:
         say(f"monitor: checks this machine every {stack.settings.monitor_interval_seconds:g} s")
     say(f"Prefect UI: {stack.prefect_ui_url}/")
     if stack.prefect_auth and not stack.settings.prefect_api_url:
         say(f"  its password is in {stack.settings.home / 'prefect-auth'}")
     say(f"logs: {stack.settings.home / 'logs'}; stop with Ctrl-C")
+
+
+def _has_users(settings: Settings) -> bool:
+    database = Database(default_url(settings), pool_size=1)
+    try:
+        with database.read() as session:
+            return users.has_any(session)
+    finally:
+        database.dispose()
 
 
 def _check_access(settings: Settings) -> list[str]:

@@ -24,7 +24,7 @@ from webhook_app.app import create_app
 from webhook_app.refusals import RefusalLog
 
 # More than webhook_app/places.py gives away, so that webhooks find one.
-THREADS = 22
+THREADS = 24
 # A client that sends nothing for so long is cut off.
 IDLE_SECONDS = 20
 MAX_CONNECTIONS = 2000

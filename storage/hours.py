@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, String, case, delete, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, String, and_, case, delete, func, literal_column, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from storage.database import Database
@@ -131,8 +131,8 @@ def read(session: Session, now: datetime) -> Past:
 def missing(session: Session, now: datetime) -> list[datetime]:
     """The hours of the last week that are over and not counted yet, newest first."""
     over = [hour for hour in last_hours(now, WEEK_HOURS) if hour < open_since(now)]
-    known = select(HourlyFigure.hour_at).where(HourlyFigure.hour_at >= over[0], HourlyFigure.name == COUNTED)
-    return sorted(set(over) - set(session.scalars(known)), reverse=True)
+    known = session.scalars(_counted(over[0], over[-1] + HOUR))
+    return sorted(set(over) - set(known), reverse=True)
 
 
 def fill(database: Database, now: datetime) -> int:
@@ -149,7 +149,49 @@ def fill(database: Database, now: datetime) -> int:
         with database.write() as session:
             keep(session, hours, counts)
             session.execute(delete(HourlyFigure).where(HourlyFigure.hour_at < now - KEPT))
+    _add_late_alerts(database, now)
     return len(left)
+
+
+def _add_late_alerts(database: Database, now: datetime) -> None:
+    """Alerts stand in the hour in which their delivery came, and a worker may have taken it up much later.
+
+    What is kept only grows by it: rows that were pruned stay counted.
+    """
+    start, end = last_hours(now, WEEK_HOURS)[0], open_since(now)
+    with database.read() as session:
+        known = _kept_alerts(session, start, end)
+        found = _grouped(session, ALERTS, AlertHistory.created_at, AlertHistory.event, span=(start, end))
+        counted = set(session.scalars(_counted(start, end)))
+    late = [each for each in found if each.hour_at in counted and each.number > known.get(each[:3], 0)]
+    if not late:
+        return
+    with database.write() as session:
+        session.execute(insert_if_absent(session, HourlyFigure.__table__), [_row(each) for each in sorted(late)])
+        for each in late:
+            session.execute(
+                update(HourlyFigure)
+                .where(_is_of(each), HourlyFigure.count < each.number)
+                .values(count=each.number)
+            )
+
+
+def _kept_alerts(session: Session, start: datetime, end: datetime) -> dict[tuple[datetime, str, str], int]:
+    key = (HourlyFigure.hour_at, HourlyFigure.name, HourlyFigure.word)
+    span = (HourlyFigure.hour_at >= start, HourlyFigure.hour_at < end)
+    rows = session.execute(select(*key, HourlyFigure.count).where(*span, HourlyFigure.name == ALERTS))
+    return {(hour_at, name, word): number for hour_at, name, word, number in rows}
+
+
+def _counted(start: datetime, end: datetime) -> Select[tuple[datetime]]:
+    span = (HourlyFigure.hour_at >= start, HourlyFigure.hour_at < end)
+    return select(HourlyFigure.hour_at).where(*span, HourlyFigure.name == COUNTED)
+
+
+def _is_of(each: Count) -> ColumnElement[bool]:
+    return and_(
+        HourlyFigure.hour_at == each.hour_at, HourlyFigure.name == each.name, HourlyFigure.word == each.word
+    )
 
 
 def keep(session: Session, hours: Iterable[datetime], counts: Iterable[Count]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, false, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from storage import trail
 from storage.hostname import host_key
 from storage.tables import (
     Alert,
@@ -33,8 +34,8 @@ from storage.tables.base import Base
 from storage.trail_search import ID_MAX, PREFIX_MIN_CHARS
 
 TEXT_MIN_CHARS = 2
-# Of what belongs to the word at one remove, so many: a host has hundreds of thousands of rows. What has the word
-# itself in a column is found whole.
+# Of what belongs to the word at one remove, so many, the newest: a host has hundreds of thousands of rows. What
+# has the word itself in a column is found whole.
 MEANT_MAX = 100
 BEGINNINGS_MAX = 20
 NUMBERED: dict[str, type[Base]] = {"alert": Alert, "incident": Incident}
@@ -104,8 +105,8 @@ def _around(
     # Other alerts of the webhooks that brought a named alert are not meant.
     traces = named | _traces_of_alerts(session, alert_ids)
     if named:
-        touched = select(AlertHistory.alert_id).where(AlertHistory.trace_id.in_(named)).distinct().limit(MEANT_MAX)
-        alert_ids |= set(session.scalars(touched))
+        touched = select(AlertHistory.alert_id).where(AlertHistory.trace_id.in_(named)).distinct()
+        alert_ids |= set(session.scalars(touched.order_by(AlertHistory.alert_id.desc()).limit(MEANT_MAX)))
     if host:
         of_host = (
             select(Alert.id, Alert.trace_id)
@@ -147,6 +148,7 @@ def _traces_of_runs(session: Session, texts: Sequence[str]) -> set[str]:
         select(Delivery.trace_id)
         .join(RunDelivery, RunDelivery.delivery_id == Delivery.id)
         .where(RunDelivery.run_id.in_([run.id for run in runs]))
+        .order_by(RunDelivery.delivery_id.desc())
         .limit(MEANT_MAX)
     )
     return {*(run.trace_id for run in runs), *session.scalars(took)}
@@ -160,15 +162,8 @@ def _traces_of_deliveries(session: Session, texts: Sequence[str]) -> set[str]:
 
 
 def _traces_of_alerts(session: Session, alert_ids: Collection[int]) -> set[str]:
-    if not alert_ids:
-        return set()
-    newest = (
-        select(AlertHistory.trace_id)
-        .where(AlertHistory.alert_id.in_(alert_ids))
-        .order_by(AlertHistory.alert_id.desc(), AlertHistory.id.desc())
-        .limit(MEANT_MAX)
-    )
-    return set(session.scalars(newest))
+    """The newest of them all, whichever alert has most."""
+    return {row.trace_id for row in trail.history_of_alerts(session, alert_ids, limit=MEANT_MAX)}
 
 
 def _runs_of(
@@ -179,6 +174,7 @@ def _runs_of(
         select(RunDelivery.run_id)
         .join(Delivery, Delivery.id == RunDelivery.delivery_id)
         .where(Delivery.trace_id.in_(traces))
+        .order_by(RunDelivery.run_id.desc())
         .limit(MEANT_MAX)
     )
     conditions = [
@@ -191,7 +187,8 @@ def _runs_of(
     ]
     found: dict[int, str] = {}
     for condition in conditions:
-        rows = session.execute(select(PipelineRun.id, PipelineRun.run_id).where(condition).limit(MEANT_MAX))
+        some = select(PipelineRun.id, PipelineRun.run_id).where(condition).order_by(PipelineRun.id.desc())
+        rows = session.execute(some.limit(MEANT_MAX))
         found.update((row.id, row.run_id) for row in rows)
     newest = sorted(found.items(), reverse=True)
     return newest[:MEANT_MAX]

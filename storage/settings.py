@@ -170,6 +170,11 @@ class Settings(BaseSettings):
         host = f"[{self.host}]" if ":" in self.host else self.host
         return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
+    @property
+    def console_url(self) -> str:
+        """Where people find the console."""
+        return f"{self.web_url}/admin/"
+
     def flow_run_url(self, flow_run_id: str | None) -> str:
         """The page of a flow run in the Prefect UI; empty where there is none."""
         ui = self.prefect_ui_url or self.prefect_api_url.removesuffix("/").removesuffix("/api")

@@ -73,7 +73,7 @@ def has_any(session: Session) -> bool:
 def set_password(session: Session, user: User, password_hash: str) -> None:
     """Give a user another password; all sign-ins of theirs end."""
     user.password_hash = password_hash
-    _end_sign_ins(session, user)
+    end_sign_ins(session, user)
 
 
 def set_role(session: Session, user: User, role: Role) -> None:
@@ -83,7 +83,7 @@ def set_role(session: Session, user: User, role: Role) -> None:
     if role is not Role.OPERATOR:
         _check_others_act(session, user)
     user.role = role
-    _end_sign_ins(session, user)
+    end_sign_ins(session, user)
 
 
 def set_active(session: Session, user: User, *, is_active: bool) -> None:
@@ -93,7 +93,13 @@ def set_active(session: Session, user: User, *, is_active: bool) -> None:
     if not is_active:
         _check_others_act(session, user)
     user.is_active = is_active
-    _end_sign_ins(session, user)
+    end_sign_ins(session, user)
+
+
+def end_sign_ins(session: Session, user: User) -> None:
+    """Sign a user out of all browsers."""
+    user.generation += 1
+    session.flush()
 
 
 def remove(session: Session, user: User, *, may_open: bool = False) -> None:
@@ -183,11 +189,6 @@ def _check_others_act(session: Session, user: User) -> None:
             f"{user.name} is the last operator who may sign in: nobody could act any more. Add another one first "
             "(`watchkeeper users add NAME --role operator`)"
         )
-
-
-def _end_sign_ins(session: Session, user: User) -> None:
-    user.generation += 1
-    session.flush()
 
 
 def _normal(password: str) -> str:

@@ -4,6 +4,7 @@ The sinks and databases live in `tests/sinks.py` and `tests/databases.py`. There
 tests and pytest imports by path, so `pythonpath = ["tests"]` in pyproject is what lets a test import them.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,17 @@ hypothesis.settings.register_profile("repeatable", derandomize=True)
 hypothesis.settings.load_profile("repeatable")
 
 PAYLOADS = Path(__file__).parent / "payloads"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that start a stack or a browser come first, then those of many tests: none is left for the end."""
+    slow = {item.path for item in items if item.get_closest_marker("stack") or "browser" in _fixtures(item)}
+    counts = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path not in slow, -counts[item.path], item.path))
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return item.fixturenames if isinstance(item, pytest.Function) else []
 
 
 @pytest.fixture

@@ -51,6 +51,8 @@ TROUBLES = (
     ("Checkout answers with 502", "shop-01.example.net", Severity.CRITICAL, IncidentStatus.RESOLVED),
     ("Load of 31 on 8 cores", "batch-02.example.net", Severity.WARNING, IncidentStatus.CLOSED),
 )
+# Without a place to break it, as hosts and paths are.
+LONG_WORD = "averylonghostname" * 12
 # How a run ended, and how far it came.
 ENDS = (RunStatus.NOTIFIED, RunStatus.FAILED, RunStatus.RETRYING, RunStatus.PENDING, RunStatus.SKIPPED)
 NODES = (
@@ -226,7 +228,7 @@ def _add_analysis(session: Session, number: int, incident: Incident, run: Pipeli
     advice = {
         "type": "disk",
         "priority": "high",
-        "title": "Move the nightly dump off /var",
+        "title": f"Move the nightly dump off /var/{LONG_WORD}",
         "description": "The dump of 02:00 fills the filesystem; /srv has 400 GiB free.",
         "actions": ["Set DUMP_DIR=/srv/dumps", "Remove dumps older than 7 days"],
     }
@@ -243,7 +245,7 @@ def _add_analysis(session: Session, number: int, incident: Incident, run: Pipeli
             input_summary=incident.title,
             recommendations=[advice] if is_well else [],
             recommendations_count=1 if is_well else 0,
-            summary="The disk fills up each night.",
+            summary=f"The disk of {LONG_WORD} fills up each night.",
             probable_cause="A dump that nothing removes.",
             confidence=0.82,
             prompt_tokens=812,

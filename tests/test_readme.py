@@ -16,6 +16,8 @@ from tasks.definition.presets import PRESETS
 from tasks.ingest.sources import SOURCES
 from tasks.notify.channels import CHANNELS
 from webhook_app.app import create_app
+from webhook_app.console.menu import GROUPS
+from webhook_app.console.views import VIEWS
 from webhook_app.metrics import METRICS
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
@@ -74,6 +76,16 @@ def test_score_of_the_local_rules_is_what_they_score() -> None:
         ]
         for topic in (*TOPICS, "all")
     }
+
+
+def test_table_says_of_each_list_of_the_console_what_may_be_done() -> None:
+    names = {endpoint: name for _, items in GROUPS for endpoint, name in items}
+    views = {names[view.endpoint]: view for view in (each() for each in VIEWS)}
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in README.splitlines()]
+    told = {row[0]: row[2] for row in rows if len(row) == 3 and row[0] in views}  # list, its rows, actions
+
+    assert first_column("list") == [name for name in names.values() if name in views]
+    assert told == {name: ", ".join(each.label for each in view.row_actions) for name, view in views.items()}
 
 
 def test_table_lists_every_setting() -> None:

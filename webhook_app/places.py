@@ -13,13 +13,15 @@ from flask import Flask, Response, current_app, g, request
 
 from webhook_app.answers import error_answer
 from webhook_app.console.pages import error_page
-from webhook_app.console.paths import is_console_page
+from webhook_app.console.paths import is_console_page, is_file
 
 READERS = 6
 ADVISERS = 2
 SENDERS = 4
 WAITERS = 4
 ORDERERS = 2
+# A password takes a core for a tenth of a second, and 32 MiB.
+TRIERS = 2
 # The blueprints whose requests read from the database.
 READING = frozenset(
     {
@@ -42,6 +44,7 @@ ADVISING = "watchkeeper.advising"
 SENDING = "watchkeeper.sending"
 WAITING = "watchkeeper.waiting"
 ORDERING = "watchkeeper.ordering"
+TRYING = "watchkeeper.trying"
 
 
 class BusyError(Exception):
@@ -59,11 +62,14 @@ def install(app: Flask) -> None:
     app.extensions[SENDING] = threading.BoundedSemaphore(SENDERS)
     app.extensions[WAITING] = threading.BoundedSemaphore(WAITERS)
     app.extensions[ORDERING] = threading.BoundedSemaphore(ORDERERS)
+    app.extensions[TRYING] = threading.BoundedSemaphore(TRIERS)
     app.register_error_handler(BusyError, _refuse)
 
     @app.before_request
     def take_place() -> None:
-        if request.blueprint in READING or is_console_page():
+        # The style of the page that says that all places are taken needs none.
+        is_page = is_console_page() and not is_file(request.path)
+        if request.blueprint in READING or is_page:
             if not readers.acquire(blocking=False):
                 raise BusyError("too many requests read at this moment, try again", retry_after_seconds=5)
             g.leave_place = readers.release
@@ -98,6 +104,13 @@ def waiting() -> Iterator[None]:
 def ordering() -> Iterator[None]:
     """A place among those who wait a moment for a flow run, in exchange for the one among the readers."""
     with _place(ORDERING, "too many requests wait for their flow runs at this moment", retry_after_seconds=5):
+        yield
+
+
+@contextmanager
+def trying() -> Iterator[None]:
+    """A place among those who try a password, in exchange for the one among the readers."""
+    with _place(TRYING, "too many people sign in at this moment, try again", retry_after_seconds=2):
         yield
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from storage.redaction import redact
 from storage.tables.base import utc_now
 from storage.vocabulary import FailureKind
 from webhook_app.notification_fields import fate_line, passed_over_line
@@ -16,16 +17,16 @@ from webhook_app.trace_fields import moment_of
 Fields = dict[str, Any]
 
 FIGURES = (
-    ("alerts_seen", "{} alerts"),
+    ("alerts_seen", "{} alert{s}"),
     ("alerts_created", "{} new"),
     ("alerts_resolved", "{} resolved"),
-    ("incidents_created", "{} incidents opened"),
-    ("checks_run", "{} checks"),
+    ("incidents_created", "{} incident{s} opened"),
+    ("checks_run", "{} check{s}"),
     ("checks_failed", "{} failed"),
     ("fallback_used", "local rules stood in"),
-    ("channels_succeeded", "{} channels told"),
-    ("channels_failed", "{} channels failed"),
-    ("waiting", "{} messages wait"),
+    ("channels_succeeded", "{} channel{s} told"),
+    ("channels_failed", "{} channel{s} failed"),
+    ("waiting", "{} message{s} waiting"),
     ("skipped", "{}"),
 )
 
@@ -72,7 +73,7 @@ def _delivery_events(each: Fields) -> Iterator[Event]:
 
 
 def _history_events(each: Fields) -> Iterator[Event]:
-    details = ", ".join(f"{name} {value}" for name, value in each["details"].items())
+    details = ", ".join(f"{name} {value}" for name, value in redact(dict(each["details"])).items())
     change = f"{each['old_status'] or 'new'} to {each['new_status']}"
     was = f", {change}" if each["old_status"] != each["new_status"] else ""
     said = f"{each['alert_id']} {each['event']}{was}" + (f" ({details})" if details else "")
@@ -133,7 +134,11 @@ def _run_events(each: Fields) -> Iterator[Event]:
 
 def _stage_text(stage: Fields) -> str:
     attempt = f", attempt {stage['attempt']}" if stage["attempt"] > 1 else ""
-    found = [text.format(stage["found"][key]) for key, text in FIGURES if stage["found"].get(key)]
+    found = [
+        text.format(figure, s="" if figure == 1 else "s")
+        for key, text in FIGURES
+        if (figure := stage["found"].get(key))
+    ]
     error = f"{stage['error_type']}: {stage['error_message']}" if stage["error_type"] else ""
     said = "; ".join(
         [", ".join(found)] * bool(found) + [error] * bool(error) + [str(each) for each in stage["errors"]]

@@ -32,12 +32,13 @@ def add(name: str, *, role: str, password_file: str) -> None:
         users.check_name(name)
     with installed_database(load()) as database:
         with database.read() as session:
-            has_any = users.has_any(session)
             if users.find(session, name):
                 raise users.UserStateError(f"there is a user {name!r} already")
         password_hash = _read_password(name, password_file)
-        given = chosen or (Role.VIEWER if has_any else Role.OPERATOR)
         with database.write() as session:
+            # Not before the password was typed, which takes its time: another first user may have come.
+            has_any = users.has_any(session)
+            given = chosen or (Role.VIEWER if has_any else Role.OPERATOR)
             user = users.add(session, name=name, password_hash=password_hash, role=given)
             _record(session, user, "add user", f"as {given}")
     print_lines([f"added {given} {name}{'' if has_any else ': from now on everybody has to sign in'}"])
@@ -109,6 +110,9 @@ def _read_role(text: str) -> Role:
 def _read_password(name: str, file: str) -> str:
     """What is stored of the password that is typed, or stands in the file."""
     password = _typed(name) if not file and sys.stdin.isatty() else _first_line(file or STDIN)
+    if not password:
+        where = "standard input" if file in ("", STDIN) else file
+        raise WrongUseError(f"password: {where} holds none; type it at a terminal, or name a --password-file")
     with _naming_faults():
         return users.hash_password(password)
 

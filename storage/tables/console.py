@@ -10,7 +10,7 @@ from storage.vocabulary import AuditOutcome, Role
 
 
 class User(Base):
-    """A person who may sign in. `generation` rises with what ends all sign-ins: a new password, a new role."""
+    """A person who may sign in. `generation` rises with what ends all sign-ins, such as a new password or role."""
 
     __tablename__ = "users"
 

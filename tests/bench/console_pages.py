@@ -19,33 +19,49 @@ OPTIONS = 3
 
 
 def pages(session: Session) -> dict[str, list[str]]:
-    """By kind of page, the paths, with values that the database holds."""
+    """The paths of the dashboard, of the search, and of each list: whatever it offers but two filters at once."""
     found = {"dashboard": ["/admin/"], "search": [f"/admin/search/?q={word}" for word in SEARCHES]}
     for view in (kind() for kind in VIEWS):
-        found |= {f"{view.url}: {kind}": paths for kind, paths in _of_list(session, view).items()}
+        ways = _ways(session, view)
+        found[str(view.url)] = [*_list_pages(session, view), *_filtered(view, ways)]
+        found[f"{view.url}: a row"] = _rows(session, view)
     return found
 
 
-def _of_list(session: Session, view: TableView) -> dict[str, list[str]]:
-    base = f"/admin/{view.url}/"
-    ways = {each: _values(session, view, each) for each in view.filters}
-    last_pk = session.scalar(select(func.max(view.table.id))) or 1
-    return {
-        "first page": [base],
-        "oldest rows": [f"{base}?{urlencode({'after': place})}" for place in _far_down(session, view)],
-        "sorted": [f"{base}?{urlencode(each)}" for each in _sorts(view)],
-        "search": [f"{base}?{urlencode({'search': word})}" for word in SEARCHES],
-        "one filter": [
-            f"{base}?{urlencode({each.name: value})}" for each, values in ways.items() for value in values
-        ],
-        "two filters": [
-            f"{base}?{urlencode({one.name: value, other.name: second})}"
+def pairs(session: Session) -> dict[str, list[str]]:
+    """The paths of each list with every two of its filters."""
+    found = {}
+    for view in (kind() for kind in VIEWS):
+        ways = _ways(session, view)
+        found[f"{view.url}: two filters"] = [
+            f"/admin/{view.url}/?{urlencode({one.name: value, other.name: second})}"
             for one, other in combinations(ways, 2)
             for value in ways[one]
             for second in ways[other]
-        ],
-        "a row": [f"{base}details/?id={pk}" for pk in sorted({1, last_pk})],
-    }
+        ]
+    return found
+
+
+def _ways(session: Session, view: TableView) -> dict[Filter, list[str]]:
+    return {each: _values(session, view, each) for each in view.filters}
+
+
+def _list_pages(session: Session, view: TableView) -> Iterator[str]:
+    base = f"/admin/{view.url}/"
+    yield base
+    yield from (f"{base}?{urlencode({'after': place})}" for place in _far_down(session, view))
+    yield from (f"{base}?{urlencode(each)}" for each in _sorts(view))
+    yield from (f"{base}?{urlencode({'search': word})}" for word in SEARCHES)
+
+
+def _filtered(view: TableView, ways: dict[Filter, list[str]]) -> Iterator[str]:
+    for each, values in ways.items():
+        yield from (f"/admin/{view.url}/?{urlencode({each.name: value})}" for value in values)
+
+
+def _rows(session: Session, view: TableView) -> list[str]:
+    last_pk = session.scalar(select(func.max(view.table.id))) or 1
+    return [f"/admin/{view.url}/details/?id={pk}" for pk in sorted({1, last_pk})]
 
 
 def _sorts(view: TableView) -> Iterator[dict[str, str]]:

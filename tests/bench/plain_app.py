@@ -16,7 +16,7 @@ from flask import Flask, Response, request
 from sqlalchemy import create_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-THREADS = 22  # as many as the receiver has
+THREADS = 24  # as many as the receiver has
 
 
 class Base(DeclarativeBase):

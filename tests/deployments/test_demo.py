@@ -46,6 +46,7 @@ def test_demo_shows_the_whole_way_and_leaves_nothing_behind_after_ctrl_c(tmp_pat
         "incident 1",
         "/runs/flow-run/",
         "/orchestration/pipeline/",
+        "/admin/incidents/details/?id=1",
     ):
         assert expected in said
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)

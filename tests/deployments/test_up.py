@@ -107,6 +107,8 @@ def test_up_says_that_only_this_machine_may_post(tmp_path: Path) -> None:
         said, logged = stack.said(), stack.log("receiver")
 
     assert accepted["status"] == "accepted"
+    assert f"console: http://127.0.0.1:{stack.port}/admin/" in said
+    assert "watchkeeper users add" in said
     assert "only this machine may post" in said
     assert "only this machine may post" in logged
 

@@ -67,7 +67,7 @@ def test_password_may_stand_in_a_file(database: Database, tmp_path: Path) -> Non
     ("typed", "password", "code", "said"),
     [
         (("ann",), "short", 2, "password: at least 12 characters"),
-        (("ann",), "", 2, "password: at least 12 characters"),
+        (("ann",), "", 2, "password: standard input holds none"),
         (("a\tb",), PASSWORD, 2, "name: 1 to 128 characters"),
         (("local",), PASSWORD, 2, "name: local stands for somebody else"),
         (("ann", "--role", "boss"), PASSWORD, 2, "role: 'boss' is none of viewer, operator"),

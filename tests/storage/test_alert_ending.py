@@ -72,6 +72,19 @@ def test_the_incident_is_as_bad_as_what_still_fires(database: Database) -> None:
     assert (incident.status, incident.severity) == (IncidentStatus.OPEN, Severity.WARNING)
 
 
+def test_an_incident_that_is_over_keeps_its_severity(database: Database) -> None:
+    fire(database, "a", severity=Severity.CRITICAL)
+    fire(database, "b")
+    with database.write() as session:
+        session.scalars(select(Incident)).one().status = IncidentStatus.CLOSED
+
+    end(database, "a")
+
+    with database.read() as session:
+        incident = session.scalars(select(Incident)).one()
+    assert (incident.status, incident.severity) == (IncidentStatus.CLOSED, Severity.CRITICAL)
+
+
 def test_what_does_not_fire_is_refused_and_what_is_not_there_is_not_found(database: Database) -> None:
     fire(database, "a")
     end(database, "a")

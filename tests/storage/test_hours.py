@@ -159,6 +159,45 @@ def test_an_hour_that_somebody_kept_meanwhile_stays_as_it_is(database: Database)
     assert look(database).of_week(hours.ALERTS) == {"created": 5}
 
 
+def test_alerts_whose_delivery_waited_are_added_to_the_hour_in_which_it_came(database: Database) -> None:
+    with database.write() as session:
+        add_events(session, AlertEvent.CREATED, at=OVER)
+    hours.fill(database, NOW)
+    with database.write() as session:
+        add_events(session, AlertEvent.CREATED, AlertEvent.RESOLVED, at=OVER)
+        add_events(session, AlertEvent.CREATED, at=NOW - 150 * HOUR)
+
+    hours.fill(database, NOW + HOUR)
+
+    past = look(database, NOW + HOUR)
+    assert past.of_hour(hours.ALERTS, hours.hour_of(OVER)) == {"created": 2, "resolved": 1}
+    assert past.of_week(hours.ALERTS) == {"created": 3, "resolved": 1}
+
+
+def test_alerts_that_were_pruned_stay_counted_when_others_come_late(database: Database) -> None:
+    with database.write() as session:
+        add_events(session, AlertEvent.CREATED, AlertEvent.CREATED, AlertEvent.REFIRED, at=OVER)
+    hours.fill(database, NOW)
+    with database.write() as session:
+        session.execute(delete(AlertHistory))
+        add_events(session, AlertEvent.CREATED, at=OVER)
+
+    hours.fill(database, NOW + HOUR)
+
+    assert look(database, NOW + HOUR).of_week(hours.ALERTS) == {"created": 2, "refired": 1}
+
+
+def test_what_a_clock_that_was_ahead_has_kept_of_an_open_hour_is_counted_anew(database: Database) -> None:
+    with database.write() as session:
+        add_delivery(session, source="grafana", received_at=PRESENT)
+        present = hours.hour_of(PRESENT)
+        hours.keep(session, [present], hours.count(session, present, present + HOUR))
+
+    past = look(database)
+
+    assert past.of_day(hours.DELIVERIES) == {"grafana": 1}
+
+
 def test_the_report_says_the_same(database: Database) -> None:
     with database.write() as session:
         for back in (0, 2, 5, 23):

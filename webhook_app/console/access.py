@@ -10,13 +10,12 @@ from werkzeug.wrappers import Response
 from storage import users
 from storage.vocabulary import Role
 from webhook_app.access import TELLING
-from webhook_app.console import sessions
-from webhook_app.console.paths import is_console_page, is_within
-from webhook_app.console.sign_ins import load
+from webhook_app.console.paths import is_console_page, is_file, is_within
+from webhook_app.console.sign_in import sessions
+from webhook_app.console.sign_in.sign_ins import load
 from webhook_app.locality import is_loopback, why_from_page, why_not_local
 from webhook_app.state import state
 
-STATIC = "console.static"
 SIGN_IN = "sign_in.login"
 # What a viewer may change: their own.
 OWN = frozenset({SIGN_IN, "sign_in.logout", "sign_in.password"})
@@ -47,7 +46,7 @@ def install(app: Flask) -> None:
 
     @app.before_request
     def admit() -> Response | None:
-        if not is_console_page() or request.endpoint == STATIC:
+        if not is_console_page() or is_file(request.path):
             return None
         found = _signed_in() or _without_users()
         if found is None:
@@ -64,10 +63,24 @@ def person() -> Person | None:
     return found
 
 
+def may_act() -> bool:
+    """Whether the person of the present request may change anything."""
+    who = person()
+    return who is not None and who.may_act
+
+
+def operator() -> Person:
+    """Who acts. Whoever may only look is refused, also a form."""
+    who = person()
+    if who is None or not who.may_act:
+        abort(403, "only an operator may do that")
+    return who
+
+
 def address() -> str:
     """Where the present request comes from, as far as is known: a proxy on this machine says it last of all."""
     remote = request.remote_addr or ""
-    named = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+    named = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].partition("%")[0].strip()
     try:
         return str(ip_address(named)) if is_loopback(remote) else remote
     except ValueError:

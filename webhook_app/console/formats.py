@@ -13,6 +13,8 @@ from storage.tables.base import utc_now
 
 NOTHING = Markup('<span class="nothing">&ndash;</span>')
 CELL_MAX_CHARS = 160
+# A body may have megabytes; nobody reads them on a page.
+BLOCK_MAX_CHARS = 200_000
 # A longer text of a row's page does not share its line with another.
 SHORT_LINE_CHARS = 60
 WORD_MAX_CHARS = 14
@@ -72,6 +74,11 @@ def duration(milliseconds: float | None) -> str:
     return f"{seconds / 86_400:.0f} d"
 
 
+def count_text(count: int, most: int) -> str:
+    """How many there are, as far as they were counted: one more than `most`."""
+    return f"more than {most:,}" if count > most else f"{count:,}"
+
+
 def json_text(value: Any) -> str:
     """A JSON value as text, without its secrets."""
     return json.dumps(redact(value), indent=2, ensure_ascii=False, default=str)
@@ -92,7 +99,11 @@ def _text(value: str) -> Markup:
 
 
 def _block(value: Any) -> Markup:
-    return Markup('<pre class="block" tabindex="0">{}</pre>').format(json_text(value)) if value else NOTHING
+    if not value:
+        return NOTHING
+    said = json_text(value)
+    more = f"\n… cut here: {len(said):,} characters in all" if len(said) > BLOCK_MAX_CHARS else ""
+    return Markup('<pre class="block" tabindex="0">{}{}</pre>').format(said[:BLOCK_MAX_CHARS], more)
 
 
 def _inline_json(value: Any) -> Markup:
@@ -129,6 +140,17 @@ IN_DETAILS: dict[type, Formatter] = IN_LISTS | {
     list: lambda _view, value, _name: _block(value),
     str: lambda _view, value, _name: _long_text(value),
 }
+# What people call some columns, in every table.
+CALLED = {
+    "checker_name": "Checker",
+    "definition_name": "Pipeline",
+    "definition_version": "Version",
+    "error_message": "Error",
+    "hostname": "Host",
+    "last_error_type": "Error",
+    "total_attempts": "Attempts",
+    "total_duration_ms": "Duration",
+}
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -158,6 +180,8 @@ def cell(related: Any, row: Any, name: str) -> Any:
 
 def label(name: str) -> str:
     """A column's name for people: created_at is Created, trace_id Trace, duration_ms Duration."""
+    if name in CALLED:
+        return CALLED[name]
     for suffix in ("_at", "_id", "_ms"):
         name = name.removesuffix(suffix)
     return name.replace("_", " ").capitalize()

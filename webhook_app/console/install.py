@@ -5,10 +5,11 @@ from flask_admin import Admin
 from flask_admin.theme import Theme
 from werkzeug.wrappers import Response
 
-from webhook_app.console import access, login, pages
-from webhook_app.console.dashboard import Dashboard
+from webhook_app.console import access, pages
+from webhook_app.console.dashboard.page import Dashboard
 from webhook_app.console.paths import PREFIX
 from webhook_app.console.search_page import search_page
+from webhook_app.console.sign_in import login
 from webhook_app.console.views import VIEWS
 from webhook_app.console.views.runs import redirect_to_run
 

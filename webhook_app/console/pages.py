@@ -8,7 +8,7 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 
 from webhook_app.console import access, formats
 from webhook_app.console.menu import menu
-from webhook_app.console.paths import PREFIX, is_console_page
+from webhook_app.console.paths import PREFIX, is_console_page, is_file
 
 HERE = Path(__file__).parent
 # What a form says whose token is missing, another's, or older than the sign-in.
@@ -53,7 +53,7 @@ def install(app: Flask) -> None:
 
     @app.before_request
     def check() -> None:
-        if is_console_page():
+        if is_console_page() and not is_file(request.path):
             csrf.protect()
 
     @app.context_processor
@@ -66,7 +66,7 @@ def install(app: Flask) -> None:
             response.headers.extend(
                 (name, value) for name, value in HEADERS.items() if name not in response.headers
             )
-            if request.endpoint != "console.static":
+            if not is_file(request.path):
                 response.headers["Cache-Control"] = "no-store"
         return response
 

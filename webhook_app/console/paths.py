@@ -18,6 +18,11 @@ def is_page(path: str) -> bool:
     return path == PREFIX or path.startswith(f"{PREFIX}/")
 
 
+def is_file(path: str) -> bool:
+    """Whether that is the path of a static file, which is everybody's and has no session."""
+    return path.startswith(STATIC)
+
+
 def is_within(url: str) -> bool:
     """Whether a URL that a stranger may have made leads to a page of the console, and nowhere else."""
     path = unquote(url.partition("?")[0])

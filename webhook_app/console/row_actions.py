@@ -1,10 +1,12 @@
 """What people may do to rows, one or several at a time: asked for, done, told, and kept in the audit."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from storage import audit
@@ -17,6 +19,9 @@ from webhook_app.state import state
 ROWS_MAX = 500
 REASONS_TOLD = 5
 SAID_MAX_CHARS = 300
+AWAY = "the database is away, so what came of it is not known, and no more was tried"
+
+log = logging.getLogger("watchkeeper.console")
 
 
 class RefusedError(Exception):
@@ -58,6 +63,7 @@ class Deed:
         with self.database.write() as session:
             yield session
             self.record(session, AuditOutcome.DONE)
+        self.is_recorded = True
 
     def record(self, session: Session, outcome: AuditOutcome) -> None:
         """Put it into the audit."""
@@ -72,7 +78,6 @@ class Deed:
             detail="; ".join(filter(None, (self.said, given))),
             address=address(),
         )
-        self.is_recorded = True
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,17 @@ def do_all(
 ) -> list[Outcome]:
     """Do it to each row, in transactions of their own: what one refuses keeps none of the others from it."""
     database = state().database
-    return [_do(action, Deed(action.name, object_type, pk, person, inputs, database)) for pk in dict.fromkeys(pks)]
+    deeds = [Deed(action.name, object_type, pk, person, inputs, database) for pk in dict.fromkeys(pks)]
+    outcomes: list[Outcome] = []
+    for deed in deeds:
+        try:
+            outcomes.append(_do(action, deed))
+        except SQLAlchemyError as error:
+            # Not even the audit can be written: to try the others would take as long for each of them.
+            log.warning("database away", extra={"error": type(error).__name__})
+            outcomes += [Outcome(each.pk, AuditOutcome.FAILED, AWAY) for each in deeds[len(outcomes) :]]
+            break
+    return outcomes
 
 
 def _do(action: RowAction, deed: Deed) -> Outcome:
@@ -130,6 +145,10 @@ def _do(action: RowAction, deed: Deed) -> Outcome:
         outcome, deed.said, deed.is_recorded = AuditOutcome.REFUSED, str(error), False
     except FailedError as error:
         outcome, deed.said, deed.is_recorded = AuditOutcome.FAILED, str(error), False
+    except Exception as error:  # recorded here; the other rows are still to be done, and told of
+        log.exception("action failed", extra={"action": action.name, "id": deed.pk})
+        said = f"{type(error).__name__}; the log has the details"
+        outcome, deed.said, deed.is_recorded = AuditOutcome.FAILED, said, False
     if not deed.is_recorded:
         with deed.database.write() as session:
             deed.record(session, outcome)

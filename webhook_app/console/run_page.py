@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from storage import definitions, inbox, told, trail
 from storage.overrides import is_in_hand
 from storage.tables import PipelineRun, StageExecution
-from webhook_app.console import formats
-from webhook_app.console.links import incident_link, row_link
+from webhook_app.console import cells, formats
+from webhook_app.console.links import row_link
 from webhook_app.console.run_deeds import who_takes_it_up
 from webhook_app.console.table_view import Related
 
@@ -70,11 +70,6 @@ def definition_link(session: Session, run: PipelineRun) -> Markup | str:
     return Markup('<a href="{}">{}</a>').format(url, text)
 
 
-def milliseconds(_view: Any, _context: Any, row: Any, name: str) -> str:
-    """A duration in one unit."""
-    return formats.duration(getattr(row, name)) or formats.NOTHING
-
-
 def _attempts(session: Session, run: PipelineRun) -> Related:
     query = select(StageExecution).where(StageExecution.pipeline_run_id == run.id)
     newest = session.scalars(query.order_by(StageExecution.id.desc()).limit(ATTEMPTS_SHOWN)).all()
@@ -85,7 +80,7 @@ def _attempts(session: Session, run: PipelineRun) -> Related:
         url=url_for("stage_rows.index_view", run=run.id),
         formatters={
             "node_id": _node,
-            "duration_ms": milliseconds,
+            "duration_ms": cells.milliseconds,
             "error": _error,
             "output": _output,
         },
@@ -144,7 +139,7 @@ def _related(
         )
         for name, endpoint in (links or {}).items()
     }
-    formatters["incident_id"] = lambda _view, _context, row, _name: incident_link(row.incident_id)
+    formatters["incident_id"] = cells.incident
     return Related(
         title if len(rows) == len(shown) else f"{title} ({ROWS_SHOWN} of more)",
         columns,

@@ -15,11 +15,11 @@ from storage.pages import Order
 from storage.trail_search import PREFIX_MIN_CHARS
 from webhook_app import query
 from webhook_app.console.access import person
-from webhook_app.console.table_view import TableView, reading
+from webhook_app.console.formats import count_text
+from webhook_app.console.table_view import COUNTED_ROWS, TableView, reading
 from webhook_app.query import QueryError
 
 ROWS_SHOWN = 5
-COUNTED_ROWS = 1000
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Group:
     @property
     def count_text(self) -> str:
         """How many there are, as far as they were counted."""
-        return f"more than {COUNTED_ROWS}" if self.count > COUNTED_ROWS else str(self.count)
+        return count_text(self.count, COUNTED_ROWS)
 
 
 def search_page(views: Sequence[TableView]) -> ResponseReturnValue:

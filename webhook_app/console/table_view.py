@@ -13,8 +13,9 @@ from urllib.parse import urlencode
 from flask import abort, flash, g, redirect, request, url_for
 from flask_admin import expose
 from flask_admin.model import BaseModelView
+from jinja2 import pass_context
 from markupsafe import Markup
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
 from sqlalchemy.orm import InstrumentedAttribute, Session, load_only
 from sqlalchemy.orm.interfaces import ORMOption
 from werkzeug.wrappers import Response
@@ -25,8 +26,10 @@ from storage import pages as row_pages
 from storage.pages import Order
 from webhook_app import query
 from webhook_app.console import formats
-from webhook_app.console.access import person
+from webhook_app.console.access import may_act, operator, person
 from webhook_app.console.filters import Filter
+from webhook_app.console.links import link, search_link
+from webhook_app.console.paths import is_within
 from webhook_app.console.row_actions import ROWS_MAX, RowAction, do_all, told
 from webhook_app.console.wish import Wish, place_text, read_place, read_wish
 from webhook_app.query import QueryError
@@ -38,6 +41,8 @@ CSV_ROWS = 10_000
 # A file is made of more rows than a page, so more may be looked at for it.
 WALKED_FOR_A_ROW = 20
 READ_SECONDS = 10
+# By these the search finds all that belongs to them.
+SEARCHED = frozenset({"trace_id", "fingerprint", "alert_fingerprint", "hostname"})
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ class TableView(BaseModelView):
     exported: ClassVar[tuple[str, ...]] = ()
     export_formatters: ClassVar[Mapping[str, Any]] = {}
     search_hint: ClassVar[str] = "id, trace or host"
+    # What an empty list says, so that a newcomer knows what fills it.
+    empty_hint: ClassVar[str] = ""
     detail_template: ClassVar[str] = "console/details.html"
 
     can_create = can_edit = can_delete = False
@@ -81,6 +88,8 @@ class TableView(BaseModelView):
     page_size = PAGE_ROWS
     export_max_rows = CSV_ROWS
     list_template = "console/list.html"
+    # Its forms, which `can_create` and so on only hide. What is not there needs no guard and no time.
+    create_view = edit_view = delete_view = ajax_lookup = ajax_update = None
 
     def __init__(self, **options: Any) -> None:
         # Flask-Admin's own names for what the subclass declares.
@@ -119,6 +128,13 @@ class TableView(BaseModelView):
         """What people call a column."""
         return self.labels.get(field) or formats.label(field)
 
+    @pass_context
+    def get_detail_value(self, context: Any, model: Any, name: str) -> Any:
+        """A value on a row's page; what other rows have as well leads to them all."""
+        if name in SEARCHED and isinstance(value := getattr(model, name, None), str):
+            return search_link(value) or formats.NOTHING
+        return super().get_detail_value(context, model, name)
+
     def init_search(self) -> bool:
         """Whether there is a box to search in."""
         return bool(search.can_search(self.table))
@@ -139,7 +155,7 @@ class TableView(BaseModelView):
         """The rows of a page, and nothing for their number; what the template needs besides is in `g`."""
         del page, filters
         limit = page_size or PAGE_ROWS
-        g.fault, g.next_place, g.counted, g.looked_to = "", "", None, None
+        g.fault, g.next_place, g.counted, g.looked_to = "", "", "", None
         try:
             order = self._order(sort_field, is_descending=bool(sort_desc) if sort_field else self.is_highest_first)
             wish = read_wish(
@@ -197,9 +213,7 @@ class TableView(BaseModelView):
     @expose("/action/", methods=("POST",))
     def action_view(self) -> Response | str:
         """Do an action to one or several rows, or first ask whether to."""
-        who = person()
-        if who is None or not who.may_act:
-            abort(403, "only an operator may do that")
+        who = operator()
         action = next((each for each in self.row_actions if each.name == request.form.get("action")), None)
         pks = [pk for given in request.form.getlist("rowid") if (pk := query.read_id(given)) is not None]
         back = self._back()
@@ -238,17 +252,15 @@ class TableView(BaseModelView):
 
     def buttons(self, row: Any) -> list[RowAction]:
         """What the present person may do to a row as it stands."""
-        who = person()
-        return [each for each in self.row_actions if each.fits(row)] if who and who.may_act else []
+        return [each for each in self.row_actions if each.fits(row)] if may_act() else []
 
     def bulk_actions(self) -> list[RowAction]:
         """What the present person may do to several rows."""
-        who = person()
-        return [each for each in self.row_actions if each.is_bulk] if who and who.may_act else []
+        return [each for each in self.row_actions if each.is_bulk] if may_act() else []
 
     def link(self, row: Any, text: str) -> Markup:
         """A link to a row's page."""
-        return Markup('<a href="{}">{}</a>').format(self.url_of(row.id), text)
+        return link(self.url_of(row.id), text)
 
     def url_of(self, pk: int) -> str:
         """The page of the row of that number."""
@@ -300,9 +312,10 @@ class TableView(BaseModelView):
         elif lead.end is not None:
             g.next_place, g.looked_to = place_text(*lead.end), lead.end[0]
         if after is None and limit <= PAGE_ROWS:
-            g.counted = row_pages.count_up_to(
+            count = row_pages.count_up_to(
                 g.session, order.pk, conditions=lead.conditions, kinds=lead.kinds, limit=COUNTED_ROWS + 1
             )
+            g.counted = formats.count_text(count, COUNTED_ROWS)
         return rows[:limit]
 
     def _exported_columns(self) -> ORMOption:
@@ -318,12 +331,13 @@ class TableView(BaseModelView):
         faults: Mapping[str, str],
         back: str,
     ) -> str:
-        rows = [row for pk in pks[:ROWS_MAX] if (row := g.session.get(self.table, pk))]
+        query = select(self.table).where(self.table.id.in_(pks)).options(*self.list_options)
+        rows = {row.id: row for row in g.session.scalars(query)}
         page: str = self.render(
             "console/ask.html",
             action=action,
             pks=pks,
-            titles=[self.title_of(row) for row in rows],
+            titles=[self.title_of(rows[pk]) for pk in dict.fromkeys(pks) if pk in rows],
             inputs=inputs,
             faults=faults,
             back=back,
@@ -333,8 +347,7 @@ class TableView(BaseModelView):
     def _back(self) -> str:
         """Where the person came from, if that is a page of the console."""
         url = request.form.get("url", "")
-        is_ours = url.startswith(f"{self.admin.url}/") and "\\" not in url and "//" not in url.partition("?")[0]
-        return url if is_ours else url_for(f"{self.endpoint}.index_view")
+        return url if is_within(url) else url_for(f"{self.endpoint}.index_view")
 
 
 def _faults(action: RowAction, inputs: Mapping[str, str]) -> dict[str, str]:
@@ -356,7 +369,7 @@ def reading() -> Iterator[Session]:
     database = state().database
     with database.read() as session:
         if not database.is_sqlite:
-            session.execute(text(f"SET LOCAL statement_timeout = {READ_SECONDS * 1000}"))
+            session.execute(text(f"SET LOCAL statement_timeout = {int(READ_SECONDS * 1000)}"))
         g.session = session
         try:
             yield session

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from flask import url_for
 
-from storage.redaction import redact_text
+from storage.redaction import redact, redact_text
 from storage.tables import AlertHistory
 from storage.vocabulary import AlertEvent
 from webhook_app.console.formats import shortened
@@ -39,6 +39,8 @@ SAID = {
     AlertEvent.TRUNCATED: "came with more that the sender left out",
 }
 JOINED = (AlertEvent.CREATED, AlertEvent.REFIRED)
+# What is written down as of one time happened in this order: an alert's entries have the time of their delivery.
+FIRST_AT_A_TIME = {"delivery": 0, "alert": 1}
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,9 @@ class Timeline:
 def timeline(story: Story, *, is_oldest_first: bool) -> Timeline:
     """The incident's timeline."""
     found = [*_of_alerts(story), *map(_entry, _numbered(timeline_of(story.fields())))]
-    found.sort(key=lambda entry: entry.at, reverse=True)
-    shown = found[:ENTRIES_SHOWN]
-    return Timeline(shown[::-1] if is_oldest_first else shown, len(found) - len(shown))
+    found.sort(key=lambda entry: (entry.at, FIRST_AT_A_TIME.get(entry.what, len(FIRST_AT_A_TIME))))
+    shown = found[-ENTRIES_SHOWN:]
+    return Timeline(shown if is_oldest_first else shown[::-1], len(found) - len(shown))
 
 
 def _numbered(events: Iterable[Event]) -> Iterator[tuple[str, Event]]:
@@ -88,13 +90,18 @@ def _entry(numbered: tuple[str, Event]) -> Entry:
 
 
 def _of_alerts(story: Story) -> Iterator[Entry]:
-    """What one webhook did to several alerts is one entry."""
-    for (trace_id, event), rows in groupby(story.history, key=lambda row: (row.trace_id, row.event)):
-        yield _alerts_entry(story, trace_id, event, list(rows))
+    """What one webhook did to several alerts is one entry; what people did has no trace, and each stands alone."""
+    # With the last of these an alert joined its incident; before, it may have been in another one.
+    joined = set({row.alert_id: row.id for row in story.history if row.event in JOINED}.values())
+    for (_, has_joined, _), rows in groupby(
+        story.history, key=lambda row: (row.event, row.id in joined, row.trace_id or row.id)
+    ):
+        yield _alerts_entry(story, list(rows), why=_why(story) if has_joined else "")
 
 
-def _alerts_entry(story: Story, trace_id: str, event: AlertEvent, rows: Sequence[AlertHistory]) -> Entry:
+def _alerts_entry(story: Story, rows: Sequence[AlertHistory], *, why: str) -> Entry:
     first = rows[0]
+    event, trace_id = first.event, first.trace_id
     names = list(dict.fromkeys(redact_text(story.names.get(row.alert_id, str(row.alert_id))) for row in rows))
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     who = ", ".join(names[:NAMES_SHOWN]) + more
@@ -107,7 +114,7 @@ def _alerts_entry(story: Story, trace_id: str, event: AlertEvent, rows: Sequence
         if trace_id
         else ""
     )
-    said = f"{count}: {SAID[event]}{_details(first) if is_one else ''}{_why(story, event)}"
+    said = f"{count}: {SAID[event]}{_details(first) if is_one else ''}{why}"
     status = first.new_status if event is not AlertEvent.SEVERITY_CHANGED else ""
     return Entry(first.created_at, "alert", shortened(said, TEXT_MAX_CHARS), f"history-{first.id}", status, url)
 
@@ -115,11 +122,11 @@ def _alerts_entry(story: Story, trace_id: str, event: AlertEvent, rows: Sequence
 def _details(row: AlertHistory) -> str:
     if row.event is AlertEvent.SEVERITY_CHANGED:
         return f" from {row.details.get('old_severity')} to {row.details.get('new_severity')}"
-    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in row.details.items())
+    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in redact(dict(row.details)).items())
     return f" ({said})" if said else ""
 
 
-def _why(story: Story, event: AlertEvent) -> str:
-    """Why it is part of this incident, where that was decided."""
+def _why(story: Story) -> str:
+    """Why it is part of this incident."""
     label = story.incident.group_label
-    return f"; it belongs to this incident because its group is {label}" if event in JOINED and label else ""
+    return f"; it belongs to this incident because its group is {label}" if label else ""

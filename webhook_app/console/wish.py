@@ -5,21 +5,25 @@ import binascii
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import product
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_
+from sqlalchemy import BigInteger, ColumnElement, and_
 from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.types import TypeEngine
 from werkzeug.datastructures import MultiDict
 
 from storage import search
-from storage.tables.base import Base
+from storage.storable import storable_text
+from storage.tables.base import Base, BigId
 from webhook_app import query
 from webhook_app.console.filters import Filter
 from webhook_app.query import QueryError
 
 Args = MultiDict[str, str]
+# The largest number of a column that is not of ids.
+INTEGER_MAX = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ def read_wish(
     chosen = {each: each.read(given) for each in filters if (given := args.get(each.name, "").strip())}
     leaders = [each for name in led_by for each in filters if each.name == name]
     pairs = _pairs(chosen, leaders)
-    rest = {each: values for each, values in chosen.items() if not pairs or each not in leaders}
+    rest = {each: values for each, values in chosen.items() if each not in leaders}
     narrowings = [pairs, *([each.condition(value) for value in values] for each, values in rest.items())]
     if search_text:
         text = query.read_text(MultiDict({"search": search_text}), "search")
@@ -72,12 +76,22 @@ def read_place(text: str, column: InstrumentedAttribute[Any]) -> tuple[Any, int]
     try:
         value, pk = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         if column.type.python_type is datetime:
-            value = datetime.fromisoformat(value)
-        elif not isinstance(value, column.type.python_type):
-            raise TypeError  # noqa: TRY301
-        return value, int(pk)
-    except (binascii.Error, ValueError, TypeError, RecursionError):
-        raise QueryError("after: not one that a page gave") from None
+            value = datetime.fromisoformat(value).astimezone(UTC)
+        if _is_stored(value, column.type) and _is_stored(pk, BigId):
+            return value, pk
+    except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError):
+        pass
+    raise QueryError("after: not one that a page gave")
+
+
+def _is_stored(value: Any, kind: TypeEngine[Any]) -> bool:
+    """Whether a column of that type can hold it: the databases raise where they are asked for anything else."""
+    if isinstance(value, str):
+        return kind.python_type is str and storable_text(value) == value
+    if isinstance(value, int):
+        most = query.ID_MAX if isinstance(kind, BigInteger) else INTEGER_MAX
+        return kind.python_type is int and not isinstance(value, bool) and 0 <= value <= most
+    return isinstance(value, kind.python_type)
 
 
 def place_text(value: Any, pk: int) -> str:

@@ -37,6 +37,7 @@ def lines(settings: Settings, situation: Situation, present: Sections) -> Iterat
                 "and WATCHKEEPER_PUBLIC_URL, and run this again."
             )
     yield "Next: `watchkeeper up` runs everything; if it runs already, it follows by itself."
+    yield f"Console: {settings.console_url}; `watchkeeper users add NAME` lets people sign in there."
     if not situation.takes_webhooks:
         yield "`watchkeeper check-health` shows at once what it will look at."
 

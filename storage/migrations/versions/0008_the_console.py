@@ -65,6 +65,7 @@ def upgrade() -> None:
     )
     # The default stays, as in 0007: SQLite would make the table anew.
     op.add_column("alerts", sa.Column("hostname", sa.String(length=255), nullable=False, server_default=""))
+    _name_hosts()
     op.create_index(
         "ix_alerts_hostname_received_at",
         "alerts",
@@ -72,7 +73,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("hostname <> ''"),
         sqlite_where=sa.text("hostname <> ''"),
     )
-    _name_hosts()
     # One host has most check runs: they are read in the order of time, which the old index did not hold.
     op.create_index("ix_check_runs_hostname_executed_at", "check_runs", ["hostname", "executed_at"])
     op.drop_index("ix_check_runs_hostname", table_name="check_runs")
@@ -97,12 +97,25 @@ def _name_hosts() -> None:
     columns = sa.column("id", BigId), sa.column("labels", Json), sa.column("hostname", sa.String)
     alerts = sa.table("alerts", *columns)
     page = sa.select(alerts.c.id, alerts.c.labels).order_by(alerts.c.id).limit(BATCH)
-    naming = sa.update(alerts).where(alerts.c.id == sa.bindparam("pk")).values(hostname=sa.bindparam("host"))
     while rows := connection.execute(page.where(alerts.c.id > after)).all():
         after = rows[-1].id
-        named = [{"pk": row.id, "host": host} for row in rows if (host := hostname_of(row.labels or {}))]
+        named = {row.id: host for row in rows if (host := hostname_of(row.labels or {}))}
         if named:
-            connection.execute(naming, named)
+            _write_hosts(connection, named)
+
+
+def _write_hosts(connection: sa.Connection, named: dict[int, str]) -> None:
+    if connection.dialect.name == "sqlite":
+        naming = sa.text("UPDATE alerts SET hostname = :host WHERE id = :pk")
+        connection.execute(naming, [{"pk": pk, "host": host} for pk, host in named.items()])
+        return
+    # One statement for all of them: a million single ones took minutes.
+    naming = sa.text(
+        "UPDATE alerts SET hostname = named.host"
+        " FROM unnest(CAST(:pks AS bigint[]), CAST(:hosts AS text[])) AS named (pk, host)"
+        " WHERE alerts.id = named.pk"
+    )
+    connection.execute(naming, {"pks": list(named), "hosts": list(named.values())})
 
 
 def downgrade() -> None:

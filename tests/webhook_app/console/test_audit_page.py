@@ -53,8 +53,8 @@ def test_entries_are_found_by_who_what_how_and_when(here: Console, asked: str, f
 def test_entry_links_to_what_it_was_done_to_where_that_has_a_page(here: Console) -> None:
     page = here.get("/admin/audit/").text
 
-    assert '<a href="/admin/alerts/details/?id=1">alerts 1</a>' in page
-    assert "users 1" in page
+    assert '<a href="/admin/alerts/details/?id=1">alert 1</a>' in page
+    assert "user 1" in page
     assert "/users/" not in page
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from webhook_app.console.charts import draw, nice_top
+from webhook_app.console.dashboard.charts import draw, nice_top
 
 BEGIN = datetime(2026, 11, 22, 3, tzinfo=UTC)
 COLUMNS = ["new", "fired again", "resolved"]

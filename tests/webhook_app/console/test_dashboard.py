@@ -22,7 +22,7 @@ from storage.tables.base import utc_now
 from storage.vocabulary import DeliveryStatus, RunStatus, Severity
 from tasks.definition.library import save_presets
 from webhook_app.app import create_app
-from webhook_app.console import dashboard
+from webhook_app.console.dashboard import page as dashboard
 
 PANEL = re.compile(r'<section[^>]* id="([\w-]+)" data-panel.*?</section>', re.DOTALL)
 HREF = re.compile(r'href="(/admin/[^"#]*)"')

@@ -150,6 +150,7 @@ def test_delivery_without_its_body_has_no_replay_button_and_refuses_one(page: Co
     ("given", "words"),
     [
         ({}, "a run of pipeline direct takes it next"),
+        ({}, "no worker lives at this moment"),
         ({"pipeline": "nowhere"}, "no active pipeline nowhere takes webhooks"),
         ({"status": DeliveryStatus.CLAIMED}, "its runs ended before they had read it"),
         ({"status": DeliveryStatus.QUARANTINED}, "a run looks at it once more"),

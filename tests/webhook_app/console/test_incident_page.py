@@ -1,5 +1,6 @@
 """The page of an incident: what happened and why, who was told and who was not, and what people do about it."""
 
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ from storage.vocabulary import (
 )
 from tasks.notify.facts import gather
 from webhook_app.app import create_app
+from webhook_app.console.timeline import ENTRIES_SHOWN
 
 SECRET = "hunter2-secret"
 NASTY = "<script>alert(1)</script>"
@@ -124,6 +126,60 @@ def test_the_timeline_is_newest_first_and_can_be_turned_round(person: Console, d
     assert f'id="incident-{pk}"' in newest
 
 
+def entries_of(page: str) -> list[str]:
+    """The anchors of the timeline's entries in their order."""
+    return re.findall(r'id="((?:history|delivery|incident)-[0-9-]+)"', page)
+
+
+def test_what_happened_at_one_time_stands_in_its_order_either_way_round(
+    person: Console, database: Database
+) -> None:
+    at = utc_now()
+    with database.write() as session:
+        incident = add_incident(session, created_at=at)
+        alert = add_alert(session, incident_id=incident.id, trace_id="")
+        alert.trace_id = "t"
+        add_delivery(session, trace_id="t", received_at=at)
+        for told in (AlertEvent.CREATED, AlertEvent.RESOLVED):
+            add_history(session, [{"alert_id": alert.id, "event": told, "trace_id": "t", "created_at": at}])
+        pk = incident.id
+
+    newest = entries_of(person.get(f"/admin/incidents/details/?id={pk}").text)
+    oldest = entries_of(person.get(f"/admin/incidents/details/?id={pk}&order=oldest").text)
+
+    assert [entry.partition("-")[0] for entry in oldest] == ["delivery", "history", "history", "incident"]
+    assert [entry for entry in oldest if entry.startswith("history")] == ["history-1", "history-2"]
+    assert newest == oldest[::-1]
+
+
+def test_what_people_ended_by_hand_has_its_own_time_and_author(person: Console, database: Database) -> None:
+    with database.write() as session:
+        pk = add_incident(session).id
+        for name, author in (("Disk", "ann"), ("Load", "bob")):
+            alert = add_alert(session, name=name, incident_id=pk, trace_id="")
+            row = {"alert_id": alert.id, "event": AlertEvent.RESOLVED, "details": {"ended_by": author}}
+            add_history(session, [row])
+
+    page = person.get(f"/admin/incidents/details/?id={pk}").text
+
+    assert "Disk: ended (ended by ann)" in page
+    assert "Load: ended (ended by bob)" in page
+
+
+def test_an_alert_says_why_it_belongs_to_the_incident_only_where_it_joined(
+    person: Console, database: Database
+) -> None:
+    with database.write() as session:
+        pk = add_incident(session, group_label="team / disks").id
+        alert = add_alert(session, name="Disk", incident_id=pk, trace_id="of-another-incident")
+        add_history(session, [{"alert_id": alert.id, "event": AlertEvent.REFIRED, "trace_id": "of-this"}])
+
+    page = person.get(f"/admin/incidents/details/?id={pk}").text
+
+    assert "Disk: fired anew; it belongs to this incident because its group is team / disks" in page
+    assert "Disk: came in for the first time; it belongs" not in page
+
+
 def test_a_storm_of_alerts_is_one_entry_and_a_fixed_number_of_statements(
     person: Console, database: Database
 ) -> None:
@@ -146,6 +202,23 @@ def test_a_storm_of_alerts_is_one_entry_and_a_fixed_number_of_statements(
 
     assert "50 alerts: A" in pages[1]
     assert counts[1] <= counts[0] <= 30
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_long_timeline_ends_with_how_many_older_entries_it_leaves_out(
+    person: Console, database: Database
+) -> None:
+    with database.write() as session:
+        incident = add_incident(session)
+        alert = add_alert(session, incident_id=incident.id, trace_id="")
+        said = {"alert_id": alert.id, "event": AlertEvent.REFRESHED}
+        add_history(session, [{**said, "trace_id": f"trace-{n}"} for n in range(ENTRIES_SHOWN + 4)])
+        pk = incident.id
+
+    page = person.get(f"/admin/incidents/details/?id={pk}").text
+
+    assert page.count("was said again") == ENTRIES_SHOWN
+    assert "and 5 older ones." in page  # with that it was opened
 
 
 def test_what_strangers_wrote_is_text_and_no_secret_is_shown(person: Console, database: Database) -> None:

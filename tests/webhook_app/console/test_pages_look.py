@@ -22,10 +22,8 @@ SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 GRAVE = {"serious", "critical"}
 AXE = Axe()
 
-# What only takes forms, gives files or JSON, or that our lists have switched off, is no page.
-NOT_PAGES = re.compile(
-    r"run_by_id|\.(static|export|ajax_lookup|ajax_update|create_view|edit_view|delete_view|action_view)$"
-)
+# What only takes forms, or gives files or JSON, is no page.
+NOT_PAGES = re.compile(r"run_by_id|\.(static|export|action_view)$")
 # Pages that are more than one, or need more than their path, by endpoint; of a list's rows it is the first.
 ASKED: dict[str, tuple[str, ...]] = {
     "dashboard.index": ("/admin/", "/admin/?period=7d"),
@@ -140,6 +138,19 @@ def test_every_question_before_an_action_is_whole(size: str, operator: Visitor, 
                 found |= _look_at(page, watcher, folder, f"ask-{view.table.__tablename__}-{action.name}-{size}")
 
     assert found == {}
+
+
+def test_no_list_widens_the_page_on_screens_between(operator: Visitor) -> None:
+    wide = []
+    with operator.page() as page:
+        for view in VIEWS:
+            page.goto(f"/admin/{view().url}/")
+            for width in (641, 800, 1024, 1100):
+                page.set_viewport_size({"width": width, "height": 800})
+                if page.evaluate("document.scrollingElement.scrollWidth") > width:
+                    wide.append(f"{view().url} at {width}")
+
+    assert wide == []
 
 
 @pytest.fixture

@@ -67,8 +67,8 @@ QUESTIONS = {
     "/admin/providers/": 7,
     "/admin/providers/?search=host-7": 25,
     "/admin/definitions/details/?id=1": 5,
-    "/admin/definitions/export/csv/": 3,
-    "/admin/definitions/": 4,
+    "/admin/definitions/export/csv/": 4,
+    "/admin/definitions/": 5,
     "/admin/definitions/?search=host-7": 21,
     "/admin/definitions/run/?id=1": 3,
     "/admin/definitions/try/?id=1": 3,
@@ -102,6 +102,22 @@ def test_a_page_asks_the_same_number_of_questions_however_many_rows_there_are(
     asked = {path: _questions(app, database, path) for path in _paths(app)}
 
     assert asked == QUESTIONS
+
+
+def test_the_question_before_a_deed_reads_its_rows_at_once(database: Database, tmp_path: Path) -> None:
+    fill(database, FEW)
+    browser = console(create_app(Settings(home=tmp_path), database))
+    asked = []
+
+    for rows in (2, 20):
+        form = {"action": "resolve", "rowid": list(range(1, rows + 1))}
+        browser.post("/admin/alerts/action/", form)  # as above
+        with _heard(database) as statements:
+            answer = browser.post("/admin/alerts/action/", form)
+        asked.append(len(statements))
+        assert answer.text.count("<li>Alert ") == rows
+
+    assert asked[0] == asked[1]
 
 
 def _paths(app: Flask) -> Iterator[str]:

@@ -2,21 +2,23 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from console_client import PASSWORD, Console, add_user, console
-from flask import Flask
+from flask import Flask, flash
 from sqlalchemy import select
 
 from storage import users
 from storage.database import Database
 from storage.settings import Settings
-from storage.tables import AuditEntry
+from storage.tables import AuditEntry, User
 from storage.vocabulary import AuditOutcome, Role
+from webhook_app import places
 from webhook_app.app import create_app
-from webhook_app.console import secret_key
-from webhook_app.console.throttle import OF_ADDRESS, OF_BOTH, Throttle
+from webhook_app.console.sign_in import secret_key
+from webhook_app.console.sign_in.throttle import OF_ADDRESS, OF_BOTH, Throttle
 
 ELSEWHERE = "192.0.2.7"
 on_one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -297,6 +299,7 @@ def test_many_tries_at_once_are_no_more_than_those_allowed() -> None:
         ("127.0.0.1", "203.0.113.9", "203.0.113.9"),
         ("127.0.0.1", "1.1.1.1, 203.0.113.9", "203.0.113.9"),
         ("127.0.0.1", "<script>", "127.0.0.1"),
+        ("127.0.0.1", "fe80::1%" + "x" * 100, "fe80::1"),
         ("192.0.2.1", "203.0.113.9", "192.0.2.1"),
     ],
 )
@@ -357,3 +360,85 @@ def test_without_a_usable_key_file_the_receiver_goes_on_and_says_so(
     assert len(key) >= 32
     assert "WATCHKEEPER_SECRET_KEY" in caplog.text
     assert key not in caplog.text
+
+
+def test_sign_out_makes_a_copied_cookie_worth_nothing(app: Flask, ben: Console) -> None:
+    copied = ben.client.get_cookie("watchkeeper_session", path="/admin")
+    assert copied is not None
+
+    ben.sign_out()
+
+    thief = console(app)
+    thief.client.set_cookie(copied.key, copied.value, path=copied.path)
+    assert not is_in(thief)
+
+
+def test_password_given_by_an_operator_meanwhile_stands(
+    ben: Console, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hash_password = users.hash_password
+
+    def hash_late(password: str) -> str:
+        with database.write() as session:
+            users.set_password(session, users.known(session, "ben"), "of the operator")
+        return hash_password(password)
+
+    monkeypatch.setattr(users, "hash_password", hash_late)
+    ben.post("/admin/password/", {"current": PASSWORD, "new": "quite another one", "again": "quite another one"})
+
+    with database.read() as session:
+        assert users.known(session, "ben").password_hash == "of the operator"
+    assert not is_in(ben)
+
+
+@on_one_database
+def test_passwords_are_tried_few_at_a_time_and_who_waits_is_told(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_password_of, going, go_on = users.is_password_of, threading.Barrier(places.TRIERS + 1), threading.Event()
+
+    def slowly(user: User | None, password: str) -> bool:
+        going.wait(10)
+        go_on.wait(10)
+        return bool(is_password_of(user, password))
+
+    monkeypatch.setattr(users, "is_password_of", slowly)
+    people = [console(app) for _ in range(places.TRIERS)]
+    with ThreadPoolExecutor(places.TRIERS) as threads:
+        answers = [threads.submit(each.sign_in, "ann") for each in people]
+        going.wait(10)
+        late = console(app).sign_in("ben")
+        looking = console(app).get("/admin/login/")
+        go_on.set()
+
+    assert [each.result().status_code for each in answers] == [303] * places.TRIERS
+    assert (late.status_code, "Retry-After" in late.headers) == (503, True)
+    assert looking.status_code == 200
+
+
+@on_one_database
+def test_messages_are_cut_to_what_a_cookie_holds(app: Flask) -> None:
+    @app.post("/admin/told/")
+    def told() -> str:
+        for number in range(9):
+            flash("".join(chr(0x4E00 + (number * 997 + n * n) % 20_000) for n in range(2000)), "refused")
+        flash("the last", "done")
+        return ""
+
+    ann = console(app)
+    ann.sign_in("ann")
+    answer = ann.post("/admin/told/")
+    page = ann.get("/admin/audit/")
+
+    assert len(answer.headers["Set-Cookie"].partition(";")[0]) < 4096
+    assert "the last" in page.text
+    assert page.text.count("message-refused") == 4
+
+
+@on_one_database
+def test_cookie_goes_over_https_alone_where_the_proxy_says_that_people_come_by_it(app: Flask) -> None:
+    proxied = {"X-Forwarded-For": ELSEWHERE, "X-Forwarded-Proto": "https"}
+
+    answer = console(app).get("/admin/login/", headers=proxied)
+
+    assert "Secure" in answer.headers["Set-Cookie"].split("; ")

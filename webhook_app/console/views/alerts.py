@@ -14,7 +14,7 @@ from storage.redaction import redact, redact_text
 from storage.tables import Alert, Incident
 from storage.vocabulary import AlertStatus, Severity
 from webhook_app import incident_deeds
-from webhook_app.console import filters
+from webhook_app.console import cells, filters
 from webhook_app.console.formats import NOTHING
 from webhook_app.console.links import incident_link, row_link
 from webhook_app.console.row_actions import Deed, RowAction
@@ -91,6 +91,7 @@ class AlertView(TableView):
     led_by = ("status", "severity")
     list_options = LONG_FIELDS
     row_actions = (END,)
+    empty_hint = "Webhooks and checks bring them."
     search_hint = "id, fingerprint, trace or host"
     detail_template = "console/alert.html"
 
@@ -148,5 +149,5 @@ def _runs(session: Session, row: Alert, traces: set[str]) -> Related:
         ("created_at", "status", "definition_name", "run_id"),
         trail.runs_of_traces(session, traces, limit=RUNS_SHOWN),
         url_for("run_rows.index_view", search=f"alert:{row.id}"),
-        formatters={"run_id": lambda _v, _c, run, _n: row_link("run_rows", run.id, run.run_id)},
+        formatters={"run_id": cells.run},
     )

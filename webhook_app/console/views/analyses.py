@@ -10,9 +10,8 @@ from storage.redaction import redact
 from storage.tables import AnalysisRun
 from storage.vocabulary import AnalysisStatus
 from tasks.analyze.providers import PROVIDERS
-from webhook_app.console import filters
-from webhook_app.console.links import incident_link, row_link
-from webhook_app.console.run_page import milliseconds
+from webhook_app.console import cells, filters
+from webhook_app.console.links import row_link
 from webhook_app.console.table_view import TableView
 
 LONG_FIELDS = tuple(
@@ -117,19 +116,20 @@ class AnalysisView(TableView):
     )
     led_by = ("status",)
     list_options = LONG_FIELDS
+    empty_hint = "An incident that begins to fire is analysed."
     search_hint = "run or trace"
     detail_template = "console/analysis.html"
 
     formatters = {
         "id": lambda view, _context, row, _name: view.link(row, str(row.id)),
-        "incident_id": lambda _view, _context, row, _name: incident_link(row.incident_id),
+        "incident_id": cells.incident,
         "failure_kind": lambda _view, _context, row, _name: row.failure_kind and str(row.failure_kind.told),
         "cached_from_id": lambda _view, _context, row, _name: row_link("analysis_rows", row.cached_from_id),
         "confidence": lambda _view, _context, row, _name: (
             None if row.confidence is None else f"{row.confidence:.0%}"
         ),
         "pipeline_run_id": _run,
-        "duration_ms": milliseconds,
+        "duration_ms": cells.milliseconds,
     }
 
     def __init__(self) -> None:

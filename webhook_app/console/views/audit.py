@@ -25,14 +25,16 @@ def _object(view: TableView, _context: Any, row: AuditEntry, _name: str) -> Mark
     """What it was done to; a link where that has a page. Whether it is still there is not asked."""
     if not row.object_type:
         return None
-    told = f"{row.object_type} {row.object_id}".strip()
     pages = {
-        each.table.__tablename__: each.endpoint
+        each.table.__tablename__: each
         for each in view.admin._views  # noqa: SLF001  (Flask-Admin has no other way to its views)
         if isinstance(each, TableView)
     }
-    if row.object_type in pages and row.object_id.isdecimal():
-        return row_link(pages[row.object_type], row.object_id, told)
+    page = pages.get(row.object_type)
+    # What people call it, and not its table.
+    told = f"{page.noun if page else row.object_type.removesuffix('s')} {row.object_id}".strip()
+    if page and row.object_id.isdecimal():
+        return row_link(page.endpoint, row.object_id, told)
     return told
 
 
@@ -59,6 +61,7 @@ class AuditView(TableView):
         filters.since(AuditEntry.at),
     )
     led_by = ("outcome",)
+    empty_hint = "What people do here and by watchkeeper users is kept."
     search_hint = "a user, or incident:12"
 
     formatters = {

@@ -15,8 +15,7 @@ from tasks.notify import saving
 from tasks.notify.channels import CHANNELS, rate_of
 from tasks.notify.driver_keys import shown_config
 from tasks.notify.saved_fields import fares_line
-from webhook_app.console import channel_deeds, filters, formats
-from webhook_app.console.links import incident_link
+from webhook_app.console import cells, channel_deeds, filters, formats
 from webhook_app.console.policy_words import policy_words
 from webhook_app.console.table_view import Related, TableView
 from webhook_app.console.views.notifications import message_link
@@ -45,6 +44,8 @@ class ChannelView(TableView):
         "updated_at",
     )
     exported = ("id", "name", *details)
+    empty_hint = "Until there is one, nobody is told anything."
+    search_hint = "name"
     labels = {
         "is_active": "Messages",
         "last_sent": "Last sent",
@@ -124,7 +125,7 @@ class ChannelView(TableView):
             url=url_for("notification_rows.index_view", channel=row.name) if newest else "",
             formatters={
                 "title": lambda _view, _context, message, _name: message_link(message),
-                "incident_id": lambda _view, _context, message, _name: incident_link(message.incident_id),
+                "incident_id": cells.incident,
             },
         )
         return {"related": [related]}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import abort, flash, g, redirect, request, url_for
+from flask import flash, g, redirect, request, url_for
 from flask_admin import expose
 from sqlalchemy.orm import Session, defer
 
@@ -14,10 +14,9 @@ from storage.tables import CheckRun
 from storage.vocabulary import CheckStatus
 from tasks.check.checkers import CHECKERS
 from tasks.errors import PermanentError
-from webhook_app.console import check_now, filters, formats
-from webhook_app.console.access import person
+from webhook_app.console import cells, check_now, filters, formats
+from webhook_app.console.access import operator
 from webhook_app.console.links import row_link
-from webhook_app.console.run_page import milliseconds
 from webhook_app.console.table_view import Related, TableView, reading
 from webhook_app.state import state
 
@@ -71,6 +70,7 @@ class CheckView(TableView):
     )
     led_by = ("status",)
     list_options = (defer(CheckRun.error),)
+    empty_hint = "“Run a check now” makes some, and so does each run that checks."
     search_hint = "host or trace"
     list_template = "console/checks.html"
 
@@ -78,7 +78,7 @@ class CheckView(TableView):
         "checker_name": lambda view, _context, row, _name: view.link(row, row.checker_name),
         "metrics": _metrics,
         "alert_id": lambda _view, _context, row, _name: row_link("alert_rows", row.alert_id),
-        "duration_ms": milliseconds,
+        "duration_ms": cells.milliseconds,
     }
 
     def __init__(self) -> None:
@@ -96,15 +96,13 @@ class CheckView(TableView):
         """The runs of its trace."""
         runs = trail.runs_of_traces(session, [row.trace_id], limit=RUNS_SHOWN) if row.trace_id else []
         columns = ("run_id", "status", "definition_name", "created_at")
-        link = {"run_id": lambda _view, _context, run, _name: row_link("run_rows", run.id, run.run_id)}
+        link = {"run_id": cells.run}
         return {"related": [Related("Run", columns, runs, formatters=link)]}
 
     @expose("/run/", methods=("GET", "POST"))
     def run_now(self) -> Any:
         """Choose checkers and run them on this machine now; what they found is shown at once."""
-        who = person()
-        if who is None or not who.may_act:
-            abort(403, "only an operator may do that")
+        who = operator()
         if request.method == "POST":
             try:
                 trace_id = check_now.check(state().database, request.form.getlist("checker"), person=who)
@@ -132,7 +130,7 @@ class CheckView(TableView):
         link = {
             "checker_name": lambda _view, _context, row, _name: row_link("check_rows", row.id, row.checker_name)
         }
-        formatters = {**link, "metrics": _shown_metrics, "duration_ms": milliseconds}
+        formatters = {**link, "metrics": _shown_metrics, "duration_ms": cells.milliseconds}
         return Related("What was found", columns, found, formatters=formatters)
 
 

@@ -14,10 +14,9 @@ from storage.tables import DefinitionVersion, PipelineDefinition
 from tasks.definition.presets import PRESETS
 from webhook_app import query
 from webhook_app.console import filters, formats
-from webhook_app.console.access import person
-from webhook_app.console.definition_deeds import DELETE, DISABLE, ENABLE
-from webhook_app.console.definition_editor import DefinitionEditor
-from webhook_app.console.definition_page import (
+from webhook_app.console.definitions.deeds import DELETE, DISABLE, ENABLE
+from webhook_app.console.definitions.editor import DefinitionEditor
+from webhook_app.console.definitions.page import (
     VERSIONS_SHOWN,
     difference,
     drawing_of,
@@ -26,7 +25,7 @@ from webhook_app.console.definition_page import (
     routes_to,
     schedule_text,
 )
-from webhook_app.console.definition_trial import DefinitionTrial
+from webhook_app.console.definitions.trial import DefinitionTrial
 from webhook_app.console.links import row_link
 from webhook_app.console.table_view import reading
 from webhook_app.definition_fields import definition_row
@@ -109,13 +108,7 @@ class DefinitionView(DefinitionEditor, DefinitionTrial):
             "drawing": drawing_of(row.config),
             "remarks": remarks_on(session, row.config),
             "naming": routes_to(session, row.name),
-            "may_act": self.may_act(),
         }
-
-    def may_act(self) -> bool:
-        """Whether the present person may change definitions."""
-        who = person()
-        return who is not None and who.may_act
 
     @expose("/details/")
     def details_view(self) -> Any:

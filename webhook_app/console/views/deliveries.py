@@ -6,15 +6,16 @@ from flask import g, url_for
 from markupsafe import Markup
 from sqlalchemy.orm import Session
 
-from storage import inbox, trail
+from storage import inbox, trail, workers
 from storage.inbox import REASON_MAX_CHARS, DeliveryNotFoundError, DeliveryStateError
 from storage.storable import storable_text
 from storage.tables import Delivery
 from storage.vocabulary import DeliveryStatus
 from tasks.ingest.sources import SOURCES
-from webhook_app.console import filters
-from webhook_app.console.links import incident_link, row_link
+from webhook_app.console import cells, filters
+from webhook_app.console.links import row_link
 from webhook_app.console.row_actions import Deed, Input, RowAction
+from webhook_app.console.run_deeds import WAITS_FOR_WORKER
 from webhook_app.console.table_view import Related, TableView
 from webhook_app.delivery_fields import next_run, next_step
 from webhook_app.state import state
@@ -132,6 +133,7 @@ class DeliveryView(TableView):
     )
     led_by = ("status",)
     row_actions = (REPLAY, DISCARD)
+    empty_hint = "A webhook to /alerts/webhook/<source>/ is one."
     search_hint = "delivery, trace or run"
     detail_template = "console/next_details.html"
 
@@ -153,21 +155,22 @@ class DeliveryView(TableView):
         """The runs that took it, the alerts it touched, and what happens next."""
         runs = inbox.runs_of(session, row.id)
         alerts = trail.alerts_of_traces(session, [row.trace_id], limit=ALERTS_SHOWN)
+        next_said = next_step(
+            row,
+            runs=runs,
+            is_body_kept=row.is_body_kept,
+            is_pipeline_known=state().is_known(row.pipeline),
+        )
+        if row.status is DeliveryStatus.WAITING and not workers.alive(session):
+            next_said += f"; {WAITS_FOR_WORKER}"
         return {
-            "next": next_step(
-                row,
-                runs=runs,
-                is_body_kept=row.is_body_kept,
-                is_pipeline_known=state().is_known(row.pipeline),
-            ),
+            "next": next_said,
             "related": [
                 Related(
                     "Runs that took it",
                     ("run_id", "status", "definition_name", "created_at", "completed_at"),
                     runs[-RUNS_SHOWN:],
-                    formatters={
-                        "run_id": lambda _view, _context, run, _name: row_link("run_rows", run.id, run.run_id)
-                    },
+                    formatters={"run_id": cells.run},
                 ),
                 Related(
                     "Alerts of its trace",
@@ -176,7 +179,7 @@ class DeliveryView(TableView):
                     url=url_for("alert_rows.index_view", search=row.trace_id) if alerts else "",
                     formatters={
                         "name": lambda _view, _context, alert, _name: row_link("alert_rows", alert.id, alert.name),
-                        "incident_id": lambda _view, _context, alert, _name: incident_link(alert.incident_id),
+                        "incident_id": cells.incident,
                     },
                 ),
             ],

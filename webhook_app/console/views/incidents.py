@@ -7,7 +7,7 @@ from flask import g, request, url_for
 from markupsafe import Markup
 from sqlalchemy.orm import Session, defer
 
-from storage.alerts import count_alerts
+from storage.alerts import author_of, count_alerts
 from storage.incidents import NOTE_MAX_CHARS
 from storage.redaction import redact, redact_text
 from storage.storable import storable_text
@@ -107,6 +107,7 @@ class IncidentView(TableView):
     )
     led_by = ("status", "severity")
     list_options = LONG_FIELDS
+    empty_hint = "An alert that fires opens one."
     search_hint = "id, fingerprint or host of an alert"
     detail_template = "console/incident.html"
     row_actions = (
@@ -163,8 +164,8 @@ class IncidentView(TableView):
             "is_oldest_first": is_oldest_first,
             "told": redact({"summary": row.summary, "description": row.description, "group": row.group_label}),
             "notes": redact((row.details or {}).get("notes", []))[::-1],
-            "acknowledged_by": _author(row, IncidentStatus.ACKNOWLEDGED),
-            "ended_by": _author(row, row.status),
+            "acknowledged_by": redact_text(author_of(row, IncidentStatus.ACKNOWLEDGED)),
+            "ended_by": redact_text(author_of(row, row.status)),
             "recommendations": redact(story.analysis.recommendations) if story.analysis else [],
             "lasted_ms": _lasted_ms(row),
             "is_over": row.status in (IncidentStatus.RESOLVED, IncidentStatus.CLOSED),
@@ -186,9 +187,3 @@ def _lasted_ms(incident: Incident) -> float | None:
     """How long it burned; None while it does."""
     ended_at = incident.resolved_at or incident.closed_at
     return (ended_at - incident.started_at).total_seconds() * 1000 if ended_at else None
-
-
-def _author(incident: Incident, status: IncidentStatus) -> str:
-    """Who moved it there last; empty where its alerts did."""
-    moves = [move for move in (incident.details or {}).get("transitions", []) if move.get("to") == status]
-    return redact_text(str(moves[-1].get("author", ""))) if moves else ""

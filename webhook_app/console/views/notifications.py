@@ -11,8 +11,8 @@ from storage.inbox import REASON_MAX_CHARS
 from storage.outbox_actions import NotificationNotFoundError, NotificationStateError
 from storage.tables import Notification, PipelineRun
 from storage.vocabulary import NotificationReason, NotificationStatus
-from webhook_app.console import filters, formats
-from webhook_app.console.links import incident_link, row_link
+from webhook_app.console import cells, filters, formats
+from webhook_app.console.links import row_link
 from webhook_app.console.row_actions import Deed, Input, RowAction
 from webhook_app.console.table_view import Related, TableView
 from webhook_app.notification_fields import WAITS, holder_of, next_step
@@ -134,13 +134,13 @@ class NotificationView(TableView):
     }
     formatters = {
         "title": lambda _view, _context, row, _name: message_link(row),
-        "incident_id": lambda _view, _context, row, _name: incident_link(row.incident_id),
+        "incident_id": cells.incident,
     }
     column_formatters_detail = {
         "channel": lambda _view, _context, row, _name: (
             row_link("channel_rows", row.channel_pk, row.channel) or row.channel
         ),
-        "incident_id": lambda _view, _context, row, _name: incident_link(row.incident_id),
+        "incident_id": cells.incident,
         "attempts": lambda _view, _context, row, _name: f"{row.attempts} of {_tries()}",
         "due_at": lambda _view, _context, row, _name: row.due_at if row.status in WAITS else None,
     }
@@ -154,6 +154,7 @@ class NotificationView(TableView):
     )
     led_by = ("status",)
     row_actions = (RESEND, DISCARD)
+    empty_hint = "Nobody was told anything so far."
     search_hint = "trace or run"
     detail_template = "console/next_details.html"
 
@@ -196,7 +197,7 @@ def _runs(rows: list[PipelineRun]) -> Related:
         "Runs: where it comes from, and who sends it",
         ("run_id", "status", "definition_name", "created_at", "completed_at"),
         rows,
-        formatters={"run_id": lambda _view, _context, run, _name: row_link("run_rows", run.id, run.run_id)},
+        formatters={"run_id": cells.run},
     )
 
 

@@ -13,12 +13,11 @@ from tasks.analyze.health import health_of, without_blocks
 from tasks.analyze.providers import build
 from tasks.analyze.trial import told_tokens, try_provider
 from tasks.errors import PermanentError, TransientError
-from webhook_app.console import formats
+from webhook_app.console import cells, formats
 from webhook_app.console.links import row_link
 from webhook_app.console.row_actions import Deed, FailedError, RefusedError, RowAction
-from webhook_app.console.run_page import milliseconds
 from webhook_app.console.table_view import Related, TableView
-from webhook_app.console.views.analyses import LONG_FIELDS, AnalysisView
+from webhook_app.console.views.analyses import LONG_FIELDS
 from webhook_app.places import advising
 
 ASK_SECONDS = 60.0
@@ -76,6 +75,7 @@ class ProviderView(TableView):
     is_highest_first = False
     detail_template = "console/provider.html"
     list_template = "console/providers.html"
+    empty_hint = "The local rules answer. An AI is added by command: watchkeeper providers add"
     search_hint = "name"
     row_actions = (
         RowAction(
@@ -144,8 +144,8 @@ class ProviderView(TableView):
             url=url_for("analysis_rows.index_view", provider=row.provider),
             formatters={
                 "id": lambda _view, _context, each, _name: row_link("analysis_rows", each.id),
-                "incident_id": AnalysisView.formatters["incident_id"],
-                "duration_ms": milliseconds,
+                "incident_id": cells.incident,
+                "duration_ms": cells.milliseconds,
             },
         )
         return {"health": health_of(session) if row.is_active else None, "related": [asked]}

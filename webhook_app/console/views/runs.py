@@ -15,13 +15,12 @@ from storage.storable import storable_text
 from storage.tables import PipelineRun
 from storage.vocabulary import RunVia
 from webhook_app import query
-from webhook_app.console import filters, formats
+from webhook_app.console import cells, filters, formats
 from webhook_app.console.filters import Filter
 from webhook_app.console.flow_drawing import run_drawings
-from webhook_app.console.links import incident_link
 from webhook_app.console.pages import prefect_url
 from webhook_app.console.run_deeds import MARK_FAILED, RETRY
-from webhook_app.console.run_page import definition_link, milliseconds, related_rows, standing
+from webhook_app.console.run_page import definition_link, related_rows, standing
 from webhook_app.console.table_view import TableView, reading
 
 SHORT_ID_CHARS = 8
@@ -187,6 +186,7 @@ class RunView(TableView):
     led_by = ("status",)
     list_options = LONG_FIELDS
     row_actions = (RETRY, MARK_FAILED)
+    empty_hint = "A webhook, a schedule or “Run now” of a definition begins one."
     search_hint = "run, trace, flow run or fingerprint"
     list_template = "console/runs.html"
     detail_template = "console/run.html"
@@ -195,14 +195,14 @@ class RunView(TableView):
         "run_id": lambda view, _context, row, _name: view.link(row, short_id(row)),
         "status": _status,
         "definition_name": lambda _view, _context, row, _name: f"{row.definition_name} v{row.definition_version}",
-        "incident_id": lambda _view, _context, row, _name: incident_link(row.incident_id),
+        "incident_id": cells.incident,
         "via": lambda _view, _context, row, _name: _in_one_line(
             VIA[row.via].partition(",")[0] if row.started_at else ""
         ),
         "flow_run_id": _flow_run,
         "last_error_type": _error,
         "source": lambda _view, _context, row, _name: _in_one_line(row.source),
-        "total_duration_ms": milliseconds,
+        "total_duration_ms": cells.milliseconds,
     }
 
     def __init__(self) -> None:

@@ -8,9 +8,8 @@ from sqlalchemy.orm import defer
 from storage.redaction import redact_text
 from storage.tables import StageExecution
 from storage.vocabulary import Stage, StageStatus
-from webhook_app.console import filters
+from webhook_app.console import cells, filters
 from webhook_app.console.links import row_link
-from webhook_app.console.run_page import milliseconds
 from webhook_app.console.table_view import TableView
 
 
@@ -91,7 +90,7 @@ class StageView(TableView):
         "node_id": lambda view, _context, row, _name: view.link(row, row.node_id),
         "pipeline_run_id": lambda _view, _context, row, _name: row_link("run_rows", row.pipeline_run_id),
         "error_stack": _stack,
-        "duration_ms": milliseconds,
+        "duration_ms": cells.milliseconds,
     }
 
     def __init__(self) -> None:

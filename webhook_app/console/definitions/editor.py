@@ -5,10 +5,8 @@ from typing import Any
 
 from flask import abort, flash, jsonify, redirect, request
 from flask_admin import expose
-from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from storage import audit
 from storage.definitions import DefinitionExistsError, DefinitionNotFoundError
 from storage.storable import storable_text
 from storage.tables import PipelineDefinition
@@ -17,10 +15,10 @@ from tasks.definition.naming import fault_of_name
 from tasks.definition.saving import warnings_of
 from webhook_app import definition_changes as changes
 from webhook_app import query
-from webhook_app.console.access import Person, address, person
-from webhook_app.console.definition_deeds import GONE, editor_of, told_of
-from webhook_app.console.definition_page import difference
-from webhook_app.console.definition_text import Fault, Reading, read_text, text_of
+from webhook_app.console.access import Person, operator
+from webhook_app.console.definitions.deeds import GONE, add_entry, editor_of, told_of
+from webhook_app.console.definitions.page import difference
+from webhook_app.console.definitions.text import Fault, Reading, read_text, text_of
 from webhook_app.console.table_view import TableView, reading
 from webhook_app.state import state
 
@@ -110,14 +108,6 @@ class DefinitionEditor(TableView):
         return self.render("console/definition_edit.html", draft=draft, row=row, title=title), status
 
 
-def operator() -> Person:
-    """Who acts. Viewers are refused, also the form."""
-    who = person()
-    if who is None or not who.may_act:
-        abort(403, "only an operator may do that")
-    return who
-
-
 def _sent() -> Draft:
     given = {name: storable_text(request.form.get(name, "")) for name in ("name", "description", "tags", "text")}
     return Draft(
@@ -174,30 +164,14 @@ def _save(who: Person, draft: Draft, row: PipelineDefinition | None, found: Read
                 saved = changes.rename(session, saved, draft.name)
         session.flush()
         said = f"{saved.name}, version {saved.version}"
-        _record(session, who, saved, AuditOutcome.DONE, said)
+        add_entry(session, who, saved, action="edit", said=said)
         return saved.id, saved.version
-
-
-def _record(
-    session: Session, who: Person, row: PipelineDefinition | None, outcome: AuditOutcome, said: str
-) -> None:
-    """What was done to a row, or to a definition that was to be made."""
-    audit.record(
-        session,
-        actor=who.name,
-        action="edit",
-        object_type=PipelineDefinition.__tablename__,
-        object_id=row.id if row else "",
-        outcome=outcome,
-        detail=said,
-        address=address(),
-    )
 
 
 def _record_refusal(who: Person, draft: Draft, row: PipelineDefinition | None) -> None:
     said = f"{draft.name}: {draft.faults[0].message}"
     with state().database.write() as session:
-        _record(session, who, row, AuditOutcome.REFUSED, said)
+        add_entry(session, who, row, action="edit", said=said, outcome=AuditOutcome.REFUSED)
 
 
 def _show_other(draft: Draft, row: PipelineDefinition, found: Reading, version: int) -> None:

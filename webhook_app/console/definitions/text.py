@@ -49,6 +49,8 @@ def read_text(text: str, *, saved: Mapping[str, Any]) -> Reading:
         return Reading({}, [Fault(f"this is not JSON: {error.msg}", error.lineno, error.colno)])
     except _TwiceError as error:
         return Reading({}, [_fault(str(error), text)])
+    except ValueError:
+        return Reading({}, [Fault("this is not JSON that can be read: it has a number of too many digits")])
     except RecursionError:
         return Reading({}, [Fault("this is not JSON that can be read: it is nested too deep")])
     if not isinstance(config, dict):

@@ -7,7 +7,8 @@ from werkzeug.wrappers import Response as AnyResponse
 from storage import users
 from storage.tables import User
 from storage.users import UserValueError
-from webhook_app.console import sign_ins, tries
+from webhook_app.console.sign_in import sign_ins, tries
+from webhook_app.places import trying
 from webhook_app.state import state
 
 ACTION = "change password"
@@ -20,17 +21,22 @@ def change() -> AnyResponse:
         return redirect(url_for("dashboard.index"), 303)
     if request.method == "GET":
         return _page(200)
+    with trying():
+        return _try()
+
+
+def _try() -> AnyResponse:
     if wait_seconds := tries.take(current_user.name, ACTION):
         return tries.held(_page(429, current=tries.told(wait_seconds)), wait_seconds)
     with state().database.read() as session:
         user = session.get(User, current_user.user_id)
     given = request.form.get("current", "")
-    if not tries.is_right(user, given, name=current_user.name, action=ACTION):
+    if not tries.is_right(user, given, name=current_user.name, action=ACTION) or user is None:
         return _page(400, current="current password: not right")
-    return _to_new(request.form.get("new", ""), request.form.get("again", ""))
+    return _to_new(user, request.form.get("new", ""), request.form.get("again", ""))
 
 
-def _to_new(new: str, again: str) -> AnyResponse:
+def _to_new(known: User, new: str, again: str) -> AnyResponse:
     try:
         users.check_password(new)
     except UserValueError as error:
@@ -39,11 +45,13 @@ def _to_new(new: str, again: str) -> AnyResponse:
         return _page(400, again="again: not the same as the new password")
     password_hash = users.hash_password(new)
     with state().database.write() as session:
-        user = session.get(User, current_user.user_id)
-        if user:
+        user = session.get(User, known.id, with_for_update=True)
+        # Whoever was given another password meanwhile, or was switched off, has not said the one that holds.
+        is_same = user is not None and user.generation == known.generation
+        if user and is_same:
             users.set_password(session, user, password_hash)
             tries.done(session, user, ACTION)
-    if user:
+    if user and is_same:
         sign_ins.begin(user)
         flash("you have a new password; wherever else you were signed in, you no longer are", "done")
     return redirect(url_for("dashboard.index"), 303)

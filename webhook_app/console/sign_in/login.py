@@ -6,9 +6,10 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from storage import users
 from storage.tables import User
-from webhook_app.console import password, sign_ins, tries
 from webhook_app.console.access import person
 from webhook_app.console.paths import PREFIX, is_within
+from webhook_app.console.sign_in import password, sign_ins, tries
+from webhook_app.places import trying
 from webhook_app.state import state
 
 SIGNED_IN = "sign in"
@@ -33,7 +34,25 @@ def login() -> AnyResponse:
         return redirect(_wanted())
     if request.method == "GET":
         return _page(200)
-    name = request.form.get("name", "").strip()
+    with trying():
+        return _try(request.form.get("name", "").strip())
+
+
+@sign_in.post("/logout/")
+def logout() -> AnyResponse:
+    """Sign out here and wherever else: a cookie that was copied is worth nothing any more."""
+    if current_user.is_authenticated:
+        with state().database.write() as session:
+            user = session.get(User, current_user.user_id)
+            if user:
+                users.end_sign_ins(session, user)
+                tries.done(session, user, SIGNED_OUT)
+    sign_ins.end()
+    flash("you are signed out, here and wherever else you were signed in", "done")
+    return redirect(url_for("sign_in.login"), 303)
+
+
+def _try(name: str) -> AnyResponse:
     if wait_seconds := tries.take(name, SIGNED_IN):
         return tries.held(_page(429, fault=tries.told(wait_seconds)), wait_seconds)
     with state().database.read() as session:
@@ -45,19 +64,6 @@ def login() -> AnyResponse:
         tries.done(session, user, SIGNED_IN)
     sign_ins.begin(user)
     return redirect(_wanted(), 303)
-
-
-@sign_in.post("/logout/")
-def logout() -> AnyResponse:
-    """Sign out of this browser."""
-    if current_user.is_authenticated:
-        with state().database.write() as session:
-            user = session.get(User, current_user.user_id)
-            if user:
-                tries.done(session, user, SIGNED_OUT)
-    sign_ins.end()
-    flash("you are signed out", "done")
-    return redirect(url_for("sign_in.login"), 303)
 
 
 def _wanted() -> str:

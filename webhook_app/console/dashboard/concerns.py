@@ -9,7 +9,7 @@ from flask import url_for
 from storage.retention import PRUNED_WITHIN
 from storage.vitals import LATE_SECONDS, STUCK_SECONDS
 from storage.vocabulary import DeliveryStatus, NotificationStatus
-from webhook_app.console.dashboard_figures import Beginnings, Inside, is_alive
+from webhook_app.console.dashboard.figures import Beginnings, Inside, is_alive
 from webhook_app.console.formats import duration
 
 
@@ -70,7 +70,10 @@ def _schedules(inside: Inside, now: datetime) -> Iterator[Concern]:
 def _telling(inside: Inside, beginnings: Beginnings) -> Iterator[Concern]:
     if not beginnings.has_channel:
         yield Concern(
-            "bad", "No channel is active: nobody is told anything.", url=url_for("channel_rows.index_view")
+            "bad",
+            "No channel is active: nobody is told anything.",
+            "Add one with: watchkeeper channels add",
+            url_for("channel_rows.index_view"),
         )
     if dead := inside.messages[NotificationStatus.DEAD]:
         said = (

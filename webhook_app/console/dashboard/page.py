@@ -12,11 +12,11 @@ from storage.hours import DAY_HOURS, WEEK_HOURS, Past
 from storage.settings import Settings
 from storage.tables.base import utc_now
 from storage.vocabulary import LIVE_INCIDENT, AlertEvent
-from webhook_app.console import dashboard_figures as figures
 from webhook_app.console.access import person
-from webhook_app.console.charts import Chart, draw
-from webhook_app.console.dashboard_concerns import concerns
-from webhook_app.console.hour_keeper import HourKeeper
+from webhook_app.console.dashboard import figures
+from webhook_app.console.dashboard.charts import Chart, draw
+from webhook_app.console.dashboard.concerns import concerns
+from webhook_app.console.dashboard.hour_keeper import HourKeeper
 from webhook_app.console.table_view import reading
 from webhook_app.state import state
 

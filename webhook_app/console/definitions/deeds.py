@@ -5,11 +5,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from storage import audit
 from storage.definitions import SHIPPED, DefinitionNotFoundError
 from storage.tables import PipelineDefinition
+from storage.vocabulary import AuditOutcome
 from tasks.definition.presets import PRESETS
 from webhook_app import definition_changes as changes
-from webhook_app.console.access import Person
+from webhook_app.console.access import Person, address
 from webhook_app.console.row_actions import Deed, RefusedError, RowAction
 
 GONE = "it is not there any more"
@@ -18,6 +20,28 @@ GONE = "it is not there any more"
 def editor_of(person: Person) -> str:
     """Who is named on what a person saves; never the name under which presets are shipped and replaced."""
     return f"{person.name} (user)" if person.name == SHIPPED else person.name[:128]
+
+
+def add_entry(
+    session: Session,
+    who: Person,
+    row: PipelineDefinition | None,
+    *,
+    action: str,
+    said: str,
+    outcome: AuditOutcome = AuditOutcome.DONE,
+) -> None:
+    """Put into the audit what was done to a row, or to a definition that was to be made."""
+    audit.record(
+        session,
+        actor=who.name,
+        action=action,
+        object_type=PipelineDefinition.__tablename__,
+        object_id=row.id if row else "",
+        outcome=outcome,
+        detail=said,
+        address=address(),
+    )
 
 
 def told_of(error: changes.RefusedError) -> str:

@@ -13,10 +13,10 @@ from storage import definitions, routes, run_list
 from storage.tables import DefinitionVersion, PipelineDefinition
 from tasks.definition.checking import faults_of
 from tasks.definition.saving import doubts_about, warnings_of
-from webhook_app.console.definition_text import text_of
+from webhook_app.console import cells
+from webhook_app.console.definitions.text import text_of
 from webhook_app.console.flow_drawing import DrawnNode, draw, nodes_in_order
 from webhook_app.console.formats import duration
-from webhook_app.console.links import row_link
 from webhook_app.console.table_view import Related
 
 VERSIONS_SHOWN = 50
@@ -62,8 +62,8 @@ def related_rows(session: Session, row: PipelineDefinition) -> list[Related]:
             runs,
             url=url_for("run_rows.index_view", pipeline=row.name),
             formatters={
-                "run_id": lambda _view, _context, run, _name: row_link("run_rows", run.id, run.run_id),
-                "total_duration_ms": lambda _view, _context, run, _name: duration(run.total_duration_ms),
+                "run_id": cells.run,
+                "total_duration_ms": cells.milliseconds,
             },
         ),
         Related(

@@ -6,9 +6,7 @@ from typing import Any
 
 from flask import abort, current_app, flash, redirect, request, url_for
 from flask_admin import expose
-from sqlalchemy.orm import Session
 
-from storage import audit
 from storage.redaction import redact
 from storage.storable import storable_text
 from storage.tables import PipelineDefinition
@@ -17,9 +15,9 @@ from tasks.definition.checking import DefinitionError, read_definition
 from tasks.definition.rehearsal import Wish, as_delivery, rehearse
 from tasks.definition.rehearsed import ConditionSeen, NodeSeen, Rehearsal
 from tasks.ingest import sources
-from webhook_app.console.access import address
-from webhook_app.console.brought import Brought, BroughtError, newest_deliveries, read_brought
-from webhook_app.console.definition_editor import operator
+from webhook_app.console.access import Person, operator
+from webhook_app.console.definitions.brought import Brought, BroughtError, newest_deliveries, read_brought
+from webhook_app.console.definitions.deeds import add_entry
 from webhook_app.console.flow_drawing import DrawnNode, draw
 from webhook_app.console.table_view import TableView, reading
 from webhook_app.run_orders import Order, UnfitOrderError, place_in
@@ -76,10 +74,10 @@ class DefinitionTrial(TableView):
                 brought, fault = Brought(), str(error)
         if request.method == "POST" and not fault:
             try:
-                pk, run_id = _order(who.name, row, brought)
+                pk, run_id = _order(who, row, brought)
             except UnfitOrderError as error:
                 fault = "; ".join([str(error), *error.fields.get("errors", [])])
-                _record(who.name, row, AuditOutcome.REFUSED, fault)
+                _record_refusal(who, row, fault)
             else:
                 flash(f"run {run_id} of {row.name} is ordered", "done")
                 return redirect(url_for("run_rows.details_view", id=pk))
@@ -150,7 +148,7 @@ def _channel_lines(node: NodeSeen) -> list[str]:
     return lines
 
 
-def _order(actor: str, row: PipelineDefinition, brought: Brought) -> tuple[int, str]:
+def _order(who: Person, row: PipelineDefinition, brought: Brought) -> tuple[int, str]:
     """The number and the id of the run. Raises UnfitOrderError."""
     if brought.body is not None and not isinstance(brought.payload, dict | list):
         raise UnfitOrderError(400, f"{brought.title}: it cannot be read as JSON")
@@ -159,23 +157,12 @@ def _order(actor: str, row: PipelineDefinition, brought: Brought) -> tuple[int, 
     )
     with state().database.write() as session:
         run = place_in(session, order, row.name)
-        _add_entry(session, actor, row, AuditOutcome.DONE, f"{row.name}, with {brought.title}: run {run.run_id}")
+        said = f"{row.name}, with {brought.title}: run {run.run_id}"
+        add_entry(session, who, row, action="run", said=said)
         return run.id, run.run_id
 
 
-def _record(actor: str, row: PipelineDefinition, outcome: AuditOutcome, said: str) -> None:
+def _record_refusal(who: Person, row: PipelineDefinition, fault: str) -> None:
+    said = f"{row.name}: {fault}"
     with state().database.write() as session:
-        _add_entry(session, actor, row, outcome, f"{row.name}: {said}")
-
-
-def _add_entry(session: Session, actor: str, row: PipelineDefinition, outcome: AuditOutcome, said: str) -> None:
-    audit.record(
-        session,
-        actor=actor,
-        action="run",
-        object_type=PipelineDefinition.__tablename__,
-        object_id=row.id,
-        outcome=outcome,
-        detail=said,
-        address=address(),
-    )
+        add_entry(session, who, row, action="run", said=said, outcome=AuditOutcome.REFUSED)

@@ -7,7 +7,7 @@ from storage import audit, users
 from storage.tables import User
 from storage.vocabulary import AuditOutcome
 from webhook_app.console.access import address, person
-from webhook_app.console.throttle import Throttle
+from webhook_app.console.sign_in.throttle import Throttle
 from webhook_app.state import state
 
 THROTTLE = "watchkeeper.throttle"

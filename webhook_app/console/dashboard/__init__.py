@@ -1,0 +1,1 @@
+"""The first page: its figures, charts and concerns."""

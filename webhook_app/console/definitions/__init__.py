@@ -1,0 +1,1 @@
+"""A definition's pages: to look at it, write it, try it and run it."""

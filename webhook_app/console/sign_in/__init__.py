@@ -1,0 +1,1 @@
+"""Who is signed in: names and passwords, the cookie, and how often one may try."""
