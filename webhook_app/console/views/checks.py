@@ -70,7 +70,7 @@ class CheckView(TableView):
     )
     led_by = ("status",)
     list_options = (defer(CheckRun.error),)
-    empty_hint = "“Run a check now” makes some, and so does each run that checks."
+    empty_hint = "Each run that checks adds some, and so does an operator who checks now."
     search_hint = "host or trace"
     list_template = "console/checks.html"
 
