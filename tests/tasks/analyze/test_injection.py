@@ -129,4 +129,4 @@ def test_orders_that_are_obeyed_change_nothing_that_we_do(sqlite: Database) -> N
 
 
 def _said_by_the_model(message: str) -> str:
-    return message.partition("Analysis by openai (AI, may be wrong):\n")[2].partition("\n\nrun: ")[0]
+    return message.partition("Analysis by openai (AI, may be wrong):\n")[2].partition("\n\nincident: ")[0]

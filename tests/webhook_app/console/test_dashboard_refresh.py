@@ -70,8 +70,7 @@ def test_what_is_open_focused_and_scrolled_to_stays(database: Database, page: Pa
     page.locator("#deliveries-table summary").click()
     page.locator("#deliveries-table .scroll").evaluate("each => each.scrollTop = 90")
     page.locator("#deliveries-table summary").focus()
-    page.mouse.wheel(0, 300)
-    page.wait_for_function("scrollY > 100")
+    page.evaluate("{ scrollTo({top: 300, behavior: 'instant'}) }")
     before = page.evaluate("scrollY")
     with database.write() as session:
         add_delivery(session)
@@ -82,7 +81,7 @@ def test_what_is_open_focused_and_scrolled_to_stays(database: Database, page: Pa
     assert page.evaluate("document.activeElement.textContent") == "As a table"
     assert page.locator("#deliveries-table").evaluate("each => each.open")
     assert page.locator("#deliveries-table .scroll").evaluate("each => each.scrollTop") == 90
-    assert page.evaluate("scrollY") == before
+    assert page.evaluate("scrollY") == before > 100
     assert page.evaluate("window.isTheSamePage")
 
 
