@@ -17,6 +17,7 @@ import httpx
 import pytest
 from sinks import Answer, HttpSink
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from stack import LiveStack, live_stack, wait_until
 
 from storage import inbox, stages
@@ -211,7 +212,10 @@ def _unfinished(storm: Storm) -> bool:
     assert storm.stack.process is not None
     assert storm.stack.process.poll() is None, f"up ended; {storm}\n{storm.stack.said()}"
     open_statuses = (DeliveryStatus.WAITING, DeliveryStatus.CLAIMED)
-    with storm.stack.database.read() as session:
-        waiting = session.scalar(select(Delivery.id).where(Delivery.status.in_(open_statuses)).limit(1))
-        running = session.scalar(select(PipelineRun.id).where(PipelineRun.completed_at.is_(None)).limit(1))
+    try:
+        with storm.stack.database.read() as session:
+            waiting = session.scalar(select(Delivery.id).where(Delivery.status.in_(open_statuses)).limit(1))
+            running = session.scalar(select(PipelineRun.id).where(PipelineRun.completed_at.is_(None)).limit(1))
+    except OperationalError:
+        return True
     return waiting is not None or running is not None
