@@ -63,7 +63,7 @@ SETTINGS = ("notification_channels", "intelligence_providers", "pipeline_definit
 # `total` how many there are. What is not named here has its column's default.
 COLUMNS: dict[str, dict[str, str]] = {
     "incidents": {
-        "title": "'Disk full on host-' || n % {hosts}",
+        "title": "'Disk full on host-' || (n % {hosts})",
         "status": "CASE WHEN total - n < 40 THEN 'open' WHEN n % 1009 = 7 THEN 'acknowledged'"
         " WHEN n % 10 = 3 THEN 'resolved' ELSE 'closed' END",
         "severity": "{severity}",
@@ -78,11 +78,11 @@ COLUMNS: dict[str, dict[str, str]] = {
     "alerts": {
         "fingerprint": "{md5}('alert' || n)",
         "source": "{source}",
-        "name": "'Disk full on host-' || n % {hosts}",
+        "name": "'Disk full on host-' || (n % {hosts})",
         "severity": "{severity}",
         "status": "CASE WHEN total - n < 200 OR n % 9001 = 7 THEN 'firing' ELSE 'resolved' END",
         "description": "'{prose}'",
-        "labels": '{json}(\'{"alertname": "DiskFull", "host": "host-\' || n % {hosts} || \'"}\')',
+        "labels": '{json}(\'{"alertname": "DiskFull", "host": "host-\' || (n % {hosts}) || \'"}\')',
         "annotations": '{json}(\'{"summary": "{prose}"}\')',
         "hostname": "{hostname}",
         "raw_payload": '{json}(\'{"text": "{prose}{prose}{prose}{prose}"}\')',
@@ -91,7 +91,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "received_at": "{at}",
         "updated_at": "{at}",
         "joined_at": "{at}",
-        "trace_id": "'trace-' || n / 5",
+        "trace_id": "'trace-' || (n / 5)",
         "incident_id": "1 + (n - 1) / 20 % {incidents}",
     },
     "alert_history": {
@@ -100,7 +100,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "old_status": "'firing'",
         "new_status": "'resolved'",
         "details": '{json}(\'{"because": "the sender said so"}\')',
-        "trace_id": "'trace-' || n / 10",
+        "trace_id": "'trace-' || (n / 10)",
         "created_at": "{at}",
     },
     "deliveries": {
@@ -142,7 +142,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "stage_executions": {
         "pipeline_run_id": "1 + (n - 1) / 4",
         "stage": "CASE n % 4 WHEN 1 THEN 'INGEST' WHEN 2 THEN 'CHECK' WHEN 3 THEN 'ANALYZE' ELSE 'NOTIFY' END",
-        "node_id": "'node-' || n % 4",
+        "node_id": "'node-' || (n % 4)",
         "status": "CASE WHEN n <= {oldest} THEN 'SKIPPED' WHEN total - n < 20 THEN 'RUNNING'"
         " WHEN n % 389 = 7 THEN 'FAILED' ELSE 'SUCCEEDED' END",
         "attempt": "1",
@@ -154,7 +154,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "duration_ms": "10.0 + n % 900",
     },
     "check_runs": {
-        "checker_name": "CASE WHEN n <= {oldest} THEN 'attic' ELSE 'checker-' || n % 9 END",
+        "checker_name": "CASE WHEN n <= {oldest} THEN 'attic' ELSE 'checker-' || (n % 9) END",
         "hostname": "{hostname}",
         "status": "CASE WHEN n <= {oldest} THEN 'skipped' WHEN n % 211 = 7 THEN 'critical'"
         " WHEN n % 53 = 7 THEN 'warning' WHEN n % 9001 = 7 THEN 'unknown' ELSE 'ok' END",
@@ -162,10 +162,10 @@ COLUMNS: dict[str, dict[str, str]] = {
         "metrics": '{json}(\'{"used_percent": 51.5, "free_bytes": 1234567}\')',
         "alert_id": "CASE WHEN n % 10 = 0 THEN n END",
         "executed_at": "{at}",
-        "trace_id": "'trace-' || n / 5",
+        "trace_id": "'trace-' || (n / 5)",
     },
     "notifications": {
-        "channel": "CASE WHEN n <= {oldest} THEN 'attic' ELSE 'channel-' || n % 7 END",
+        "channel": "CASE WHEN n <= {oldest} THEN 'attic' ELSE 'channel-' || (n % 7) END",
         "driver": "CASE n % 3 WHEN 0 THEN 'slack' WHEN 1 THEN 'email' ELSE 'generic' END",
         "incident_id": "1 + (n - 1) / 4 % {incidents}",
         "episode": "1",
@@ -176,15 +176,15 @@ COLUMNS: dict[str, dict[str, str]] = {
         "idempotency_key": "{md5}('notification' || n)",
         "run_id": "{md5}('run' || n)",
         "trace_id": "'trace-' || n",
-        "title": "'[FIRING] warning: Disk full on host-' || n % {hosts}",
+        "title": "'[FIRING] warning: Disk full on host-' || (n % {hosts})",
         "message": "'{prose}{prose}{prose}{prose}{prose}{prose}'",
         "created_at": "{at}",
         "updated_at": "{at}",
         "sent_at": "{at}",
     },
     "analysis_runs": {
-        "trace_id": "'trace-' || n * 2",
-        "pipeline_run_id": "{md5}('run' || n * 2)",
+        "trace_id": "'trace-' || (n * 2)",
+        "pipeline_run_id": "{md5}('run' || (n * 2))",
         "provider": "CASE WHEN n <= {oldest} THEN 'attic' WHEN n % 3 = 0 THEN 'openai' ELSE 'local' END",
         "status": "CASE WHEN n <= {oldest} THEN 'PENDING' WHEN n % 499 = 7 THEN 'FAILED' ELSE 'SUCCEEDED' END",
         "incident_id": "1 + (n - 1) / 2 % {incidents}",
@@ -197,7 +197,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
     "audit_entries": {
         "at": "{at}",
-        "actor": "CASE WHEN n <= {oldest} THEN 'attic' ELSE 'person-' || n % 12 END",
+        "actor": "CASE WHEN n <= {oldest} THEN 'attic' ELSE 'person-' || (n % 12) END",
         "action": "CASE WHEN n <= {oldest} THEN 'attic' WHEN n % 3 = 0 THEN 'close' ELSE 'acknowledge' END",
         "object_type": "CASE WHEN n <= {oldest} THEN 'attic' ELSE 'incidents' END",
         "object_id": "CAST(1 + n % {incidents} AS text)",
@@ -219,7 +219,7 @@ WORDS = {
     " ELSE 'alertmanager' END",
     "pipeline": "CASE WHEN n <= {oldest} THEN 'attic' WHEN n % 13 = 0 THEN 'pipeline-2' ELSE 'pipeline-1' END",
     "hostname": "CASE WHEN n <= {oldest} THEN 'attic' WHEN n % 3 = 0 THEN 'host-busy'"
-    " ELSE 'host-' || n % {hosts} END",
+    " ELSE 'host-' || (n % {hosts}) END",
     "prose": PROSE,
     "oldest": str(OLDEST),
     "hosts": str(HOSTS),
