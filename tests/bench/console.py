@@ -1,18 +1,15 @@
 """How long a person waits for the console's pages, with few rows and with a million alerts."""
 
-import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 from console_pages import pages, pairs
 from filled import Size, fill
+from receivers import receiver_over
 from report import Figure, Section, percentile, progress
-from stack import LiveStack, live_stack
+from stack import LiveStack
 
 FEW = Size(alerts=1_000, runs=200)
 MANY = Size(alerts=1_000_000, runs=200_000)
@@ -55,7 +52,7 @@ def measure() -> Section:
 
 
 def _measure(kind: str, size: Size) -> dict[str, Asked]:
-    with _stack(kind) as stack:
+    with receiver_over(kind) as stack:
         progress(f"console: filling {kind} with {sum(size.rows().values()):,} rows")
         fill(stack.database, size)
         with stack.database.read() as session:
@@ -68,18 +65,6 @@ def _measure(kind: str, size: Size) -> dict[str, Asked]:
         }
         every = [path for paths in paired.values() for path in paths]
         return found | {"two filters, all lists": _ask(stack, every, times=1, readers=0)}
-
-
-@contextmanager
-def _stack(kind: str) -> Iterator[LiveStack]:
-    if kind == "PostgreSQL":
-        with live_stack("--no-server", "--no-worker") as stack:
-            yield stack
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        url = f"sqlite:///{Path(folder) / 'watchkeeper.db'}"
-        with live_stack("--no-server", "--no-worker", WATCHKEEPER_DATABASE_URL=url) as stack:
-            yield stack
 
 
 def _warm(stack: LiveStack) -> None:

@@ -1,10 +1,8 @@
 """Whether old rows are let go of without the receiver noticing."""
 
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +10,10 @@ import processes
 from bodies import webhook
 from load import Load
 from old_rows import ROWS_OF_ONE, add_old_webhooks, count_rows
+from receivers import receiver_over
 from report import Figure, Section, percentile, progress
 from sqlalchemy import func, select
-from stack import LiveStack, live_stack
+from stack import LiveStack
 from steady import SteadyLoad
 
 from storage.tables import Delivery
@@ -60,7 +59,7 @@ def measure() -> Section:
 
 
 def _measure(kind: str) -> Pruned:
-    with _stack(kind) as stack:
+    with receiver_over(kind) as stack:
         progress(f"retention: writing {ROWS:,} old rows to {kind}")
         add_old_webhooks(stack.database, ROWS // ROWS_OF_ONE, days_ago=365)
         before = sum(count_rows(stack.database).values())
@@ -73,18 +72,6 @@ def _measure(kind: str) -> Pruned:
         if accepted > _young(stack):
             raise AssertionError(f"{accepted} posts were accepted, and {_young(stack)} are there")
     return Pruned(quiet, busy, before, left, seconds)
-
-
-@contextmanager
-def _stack(kind: str) -> Iterator[LiveStack]:
-    if kind == "PostgreSQL":
-        with live_stack("--no-server", "--no-worker") as stack:
-            yield stack
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        url = f"sqlite:///{Path(folder) / 'watchkeeper.db'}"
-        with live_stack("--no-server", "--no-worker", WATCHKEEPER_DATABASE_URL=url) as stack:
-            yield stack
 
 
 def _load(stack: LiveStack, wait: Callable[[float], object], seconds: float) -> tuple[Load, float]:
