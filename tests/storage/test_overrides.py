@@ -37,6 +37,19 @@ def test_a_run_that_waits_out_a_delay_is_ended(database: Database) -> None:
         assert runs.find_unheld(session, idle_before=utc_now()) == []
 
 
+def test_a_holder_that_comes_back_writes_nothing_to_a_run_that_was_ended(database: Database) -> None:
+    pk, run_id = add_run(database)
+    with database.write() as session:
+        held = runs.lease_run(session, run_id, owner="host|1", lease_seconds=60)
+        runs.expire_leases(session, owner="host|1")
+
+    with database.write() as session:
+        overrides.mark_failed(session, pk, by="ann")
+
+    with database.write() as session, pytest.raises(LeaseLostError):
+        runs.check_fence(session, run_pk=held.pk, fence=held.fence)
+
+
 def test_a_run_that_is_not_there_and_one_that_is_over_are_refused(database: Database) -> None:
     pk, _ = add_run(database)
 

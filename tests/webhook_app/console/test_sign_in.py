@@ -442,3 +442,14 @@ def test_cookie_goes_over_https_alone_where_the_proxy_says_that_people_come_by_i
     answer = console(app).get("/admin/login/", headers=proxied)
 
     assert "Secure" in answer.headers["Set-Cookie"].split("; ")
+
+
+def test_a_right_password_forgets_the_tries_by_its_name_and_not_those_of_its_address() -> None:
+    throttle = Throttle()
+    for number in range(29):
+        throttle.take(f"name-{number}", "192.0.2.7")
+    throttle.take("ann", "192.0.2.7")
+
+    throttle.forget("ann", "192.0.2.7")
+
+    assert throttle.take("ann", "192.0.2.7") > 0
